@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef PROTOSOCKET_H
+#define PROTOSOCKET_H
+
+/* All of the library but what is for tests, <protosocket/testing.h>. */
+#include <protosocket/address.h>
+#include <protosocket/allocator.h>
+#include <protosocket/arena.h>
+#include <protosocket/buffer.h>
+#include <protosocket/codec.h>
+#include <protosocket/connect.h>
+#include <protosocket/connection.h>
+#include <protosocket/error.h>
+#include <protosocket/listener.h>
+#include <protosocket/loop.h>
+#include <protosocket/protobuf.h>
+#include <protosocket/sender.h>
+#include <protosocket/text.h>
+#include <protosocket/transport.h>
+#include <protosocket/version.h>
+
+#endif
