@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "base/arena.h"
+
+#include "base/allocator.h"
+#include <stdint.h>
+
+/*
+ * A bump allocator over blocks of the loop's pool. It is rewound after each
+ * message, so that the same few cache lines serve message after message; the
+ * first block stays, the others go back to the pool.
+ *
+ * With a limit, the blocks that are fetched for a message never add up to more
+ * than the limit: what is left over at the end of a block counts as used.
+ */
+
+#define ALIGNMENT 16u
+
+/* Size classes: of the block that is kept, and of the largest step. */
+#define FIRST_ORDER 2
+#define LAST_ORDER 8
+
+struct psock_arena *psock_arena_new(struct psock_pool *pool) {
+  struct psock_heap *heap = pool->heap;
+  struct psock_arena *arena = psock_alloc(&heap->allocator, sizeof *arena);
+  if (arena == NULL)
+    return NULL;
+  *arena = (struct psock_arena){
+      .heap = psock_heap_ref(heap),
+      .pool = pool,
+      .left = SIZE_MAX,
+  };
+  atomic_init(&arena->references, 1);
+  return arena;
+}
+
+void psock_arena_rewind(struct psock_arena *arena) {
+  struct psock_block *block = arena->blocks;
+  while (block != NULL &&
+         (block->next != NULL || block->order != FIRST_ORDER)) {
+    struct psock_block *next = block->next;
+    psock_pool_put(arena->pool, block);
+    block = next;
+  }
+  if (block != NULL)
+    block->end = 0;
+  arena->blocks = block;
+  arena->left = SIZE_MAX;
+  arena->limited = false;
+}
+
+void psock_arena_ref(struct psock_arena *arena) {
+  atomic_fetch_add_explicit(&arena->references, 1, memory_order_relaxed);
+}
+
+void psock_arena_unref(struct psock_arena *arena) {
+  if (atomic_fetch_sub_explicit(&arena->references, 1, memory_order_acq_rel) >
+      1)
+    return;
+  for (struct psock_block *block = arena->blocks; block != NULL;) {
+    struct psock_block *next = block->next;
+    psock_block_unref(block);
+    block = next;
+  }
+  struct psock_heap *heap = arena->heap;
+  psock_free(&heap->allocator, arena);
+  psock_heap_unref(heap);
+}
+
+/* A block for `length` bytes, and for some more that may follow, as far as the
+ * limit allows. */
+static struct psock_block *next_block(const struct psock_arena *arena,
+    size_t length) {
+  size_t wanted = psock_block_order_capacity(FIRST_ORDER);
+  if (arena->blocks != NULL)
+    wanted = arena->blocks->capacity * 2;
+  if (wanted > psock_block_order_capacity(LAST_ORDER))
+    wanted = psock_block_order_capacity(LAST_ORDER);
+  if (wanted < length)
+    wanted = length;
+  if (arena->left / 2 > wanted)
+    return psock_pool_get(arena->pool, wanted);
+  /* A block of the pool may be twice as large as what is asked for. */
+  return psock_block_new(arena->heap,
+      wanted < arena->left ? wanted : arena->left);
+}
+
+/* Takes up what the limit leaves; false when it leaves too little. */
+static bool charge(struct psock_arena *arena, size_t length) {
+  if (length <= arena->left) {
+    arena->left -= length;
+    return true;
+  }
+  arena->limited = true;
+  return false;
+}
+
+static void *alloc_in_next(struct psock_arena *arena, size_t length) {
+  size_t waste =
+      arena->blocks == NULL ? 0 : psock_block_room(arena->blocks);
+  if (!charge(arena, waste) || length > arena->left) {
+    arena->limited = true;
+    return NULL;
+  }
+  struct psock_block *block = next_block(arena, length);
+  if (block == NULL)
+    return NULL;
+  block->next = arena->blocks;
+  block->end = length;
+  arena->blocks = block;
+  arena->left -= length;
+  return block->data;
+}
+
+void *psock_arena_alloc(psock_arena *arena, size_t length) {
+  if (length > SIZE_MAX - ALIGNMENT) {
+    arena->limited = true;
+    return NULL;
+  }
+  length = (length + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+  struct psock_block *block = arena->blocks;
+  if (block == NULL || length > psock_block_room(block))
+    return alloc_in_next(arena, length);
+  if (!charge(arena, length))
+    return NULL;
+  void *memory = block->data + block->end;
+  block->end += length;
+  return memory;
+}
+
+void psock_arena_limit(psock_arena *arena, size_t length) {
+  arena->left = length;
+}
+
+int psock_arena_limited(const psock_arena *arena) {
+  return arena->limited;
+}
