@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "channel/channel.h"
+
+#include "base/allocator.h"
+#include <time.h>
+
+/*
+ * The receiving end of a channel. A lane that goes from empty to filled puts
+ * itself into channel->filled, and the channel's letter into the loop's
+ * mailbox; the loop then swaps what the lane has for nothing, whole blocks at a
+ * time, however many messages they hold.
+ *
+ * The loop never waits for a lane. If a lane's mutex is taken, a send is in
+ * progress: the loop notes that it missed the lane, and the sender lists it
+ * again after giving back the mutex. That late listing is the only one outside
+ * the lane's mutex, so it is done under the channel's, and not when the
+ * connection has detached.
+ *
+ * Closing sets `closed`, which a send looks at under its lane's mutex. Once the
+ * loop has had every mutex after that, no send can succeed any more.
+ *
+ * Lock order: the channel's mutex, then a lane's. The loop holds neither while
+ * it calls back.
+ */
+
+static void deliver(struct psock_letter *letter) {
+  struct psock_channel *channel =
+      PSOCK_CONTAINER(letter, struct psock_channel, letter);
+  atomic_store(&channel->posted, false);
+  if (channel->owner != NULL)
+    channel->owner->lanes_filled(channel->owner);
+  psock_channel_unref(channel);
+}
+
+static int init_room(pthread_cond_t *room) {
+  pthread_condattr_t attributes;
+  if (pthread_condattr_init(&attributes) != 0)
+    return PSOCK_ENOMEM;
+  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+  int error = pthread_cond_init(room, &attributes);
+  pthread_condattr_destroy(&attributes);
+  return error == 0 ? 0 : PSOCK_ENOMEM;
+}
+
+int psock_channel_new(psock_loop *loop, const psock_codec *codec,
+    size_t capacity, struct psock_channel_owner *owner,
+    struct psock_channel **ret_channel) {
+  struct psock_channel *channel =
+      psock_alloc(&loop->heap->allocator, sizeof *channel);
+  if (channel == NULL)
+    return PSOCK_ENOMEM;
+  *channel = (struct psock_channel){
+      .letter = {.deliver = deliver},
+      .heap = loop->heap,
+      .loop = loop,
+      .codec = codec == NULL || codec->encode == NULL ? NULL : codec,
+      .capacity = capacity,
+      .owner = owner,
+  };
+  if (pthread_mutex_init(&channel->mutex, NULL) != 0)
+    goto err_after_alloc;
+  if (init_room(&channel->room) != 0)
+    goto err_after_mutex;
+  psock_heap_ref(channel->heap);
+  atomic_init(&channel->references, 1);
+  psock_list_init(&channel->lanes);
+  psock_sender_init(&channel->local, channel, true);
+  *ret_channel = channel;
+  return 0;
+
+err_after_mutex:
+  pthread_mutex_destroy(&channel->mutex);
+err_after_alloc:
+  psock_free(&loop->heap->allocator, channel);
+  return PSOCK_ENOMEM;
+}
+
+void psock_channel_ref(struct psock_channel *channel) {
+  atomic_fetch_add_explicit(&channel->references, 1, memory_order_relaxed);
+}
+
+void psock_channel_unref(struct psock_channel *channel) {
+  if (atomic_fetch_sub_explicit(&channel->references, 1,
+          memory_order_acq_rel) > 1)
+    return;
+  struct psock_heap *heap = channel->heap;
+  pthread_cond_destroy(&channel->room);
+  pthread_mutex_destroy(&channel->mutex);
+  psock_free(&heap->allocator, channel);
+  psock_heap_unref(heap);
+}
+
+void psock_channel_list(struct psock_channel *channel,
+    struct psock_lane *lane) {
+  if (atomic_exchange(&lane->listed, true))
+    return;
+  psock_mail_post(&channel->filled, &lane->mail);
+  if (atomic_exchange(&channel->posted, true))
+    return;
+  psock_channel_ref(channel);
+  psock_loop_post(channel->loop, &channel->letter);
+}
+
+/* Takes the lane's mutex, unless a send is in progress: then the lane will be
+ * listed when that is over. */
+static bool lane_try(struct psock_lane *lane) {
+  if (pthread_mutex_trylock(&lane->mutex) == 0)
+    return true;
+  atomic_store(&lane->missed, true);
+  return pthread_mutex_trylock(&lane->mutex) == 0;
+}
+
+static void run_released(struct psock_pool *pool, struct psock_block *block) {
+  while (block != NULL) {
+    struct psock_block *next = block->next;
+    void (*release)(void *) = block->release;
+    void *release_data = block->release_data;
+    psock_pool_put(pool, block);
+    release(release_data);
+    block = next;
+  }
+}
+
+/* Takes everything out of `sender`, which the caller has for itself; what is
+ * to be released is put in front of `released`. */
+static uint64_t take(struct psock_sender *sender, struct psock_buffer *bytes,
+    struct psock_buffer *records, struct psock_block **released) {
+  psock_buffer_move(bytes, &sender->bytes);
+  psock_buffer_move(records, &sender->records);
+  while (sender->released != NULL) {
+    struct psock_block *block = sender->released;
+    sender->released = block->next;
+    block->next = *released;
+    *released = block;
+  }
+  uint64_t messages = sender->messages;
+  sender->messages = 0;
+  return messages;
+}
+
+uint64_t psock_channel_collect_local(struct psock_channel *channel,
+    struct psock_buffer *bytes, struct psock_buffer *records) {
+  struct psock_block *released = NULL;
+  atomic_fetch_add(&channel->queued, channel->local.bytes.length);
+  uint64_t messages = take(&channel->local, bytes, records, &released);
+  run_released(bytes->pool, released);
+  return messages;
+}
+
+/* Frees a lane that was dropped, unless it has been listed again since. */
+static void bury(struct psock_channel *channel, struct psock_lane *lane) {
+  pthread_mutex_lock(&channel->mutex);
+  bool listed = atomic_load(&lane->listed);
+  if (!listed)
+    psock_list_remove(&lane->node);
+  pthread_mutex_unlock(&channel->mutex);
+  if (!listed)
+    psock_lane_free(lane);
+}
+
+uint64_t psock_channel_collect_lanes(struct psock_channel *channel,
+    struct psock_buffer *bytes, struct psock_buffer *records) {
+  uint64_t messages = 0;
+  struct psock_block *released = NULL;
+  struct psock_mail *mail = psock_mail_take(&channel->filled);
+  while (mail != NULL) {
+    struct psock_lane *lane = PSOCK_CONTAINER(mail, struct psock_lane, mail);
+    mail = mail->next;
+    atomic_store(&lane->listed, false);
+    if (!lane_try(lane))
+      continue;
+    messages += take(&lane->sender, bytes, records, &released);
+    bool dropped = lane->dropped;
+    pthread_mutex_unlock(&lane->mutex);
+    if (dropped)
+      bury(channel, lane);
+  }
+  run_released(bytes->pool, released);
+  return messages;
+}
+
+/* Whether `sender` waits for room, and there is enough by now. If not enough,
+ * the channel has to look again later. */
+static bool wants_call(struct psock_sender *sender) {
+  struct psock_channel *channel = sender->channel;
+  size_t length = atomic_load(&sender->refused);
+  if (length == 0 || sender->writable == NULL)
+    return false;
+  if (!psock_channel_has_room(channel, length)) {
+    atomic_store(&channel->refused, true);
+    return false;
+  }
+  return atomic_exchange(&sender->refused, 0) != 0;
+}
+
+/* The next sender to be told that there is room, or NULL. */
+static struct psock_sender *next_refused(struct psock_channel *channel) {
+  if (wants_call(&channel->local))
+    return &channel->local;
+  struct psock_sender *found = NULL;
+  pthread_mutex_lock(&channel->mutex);
+  for (struct psock_list *node = channel->lanes.next;
+       node != &channel->lanes && found == NULL; node = node->next) {
+    struct psock_lane *lane = PSOCK_CONTAINER(node, struct psock_lane, node);
+    if (wants_call(&lane->sender))
+      found = &lane->sender;
+  }
+  pthread_mutex_unlock(&channel->mutex);
+  return found;
+}
+
+/* Tells everybody who waits for room. */
+static void announce_room(struct psock_channel *channel) {
+  pthread_mutex_lock(&channel->mutex);
+  pthread_cond_broadcast(&channel->room);
+  pthread_mutex_unlock(&channel->mutex);
+  psock_channel_ref(channel);
+  struct psock_sender *sender;
+  while (channel->owner != NULL && (sender = next_refused(channel)) != NULL)
+    sender->writable(sender->writable_data);
+  psock_channel_unref(channel);
+}
+
+void psock_channel_drained(struct psock_channel *channel, size_t length) {
+  atomic_fetch_sub(&channel->queued, length);
+  if (!atomic_load(&channel->refused) || !psock_channel_has_room(channel, 0))
+    return;
+  if (atomic_exchange(&channel->refused, false))
+    announce_room(channel);
+}
+
+/* Whether no send on `lane` is in progress, now that the channel is closed. */
+static bool lane_is_quiet(struct psock_lane *lane, bool wait) {
+  if (wait)
+    pthread_mutex_lock(&lane->mutex);
+  else if (!lane_try(lane))
+    return false;
+  pthread_mutex_unlock(&lane->mutex);
+  return true;
+}
+
+bool psock_channel_close(struct psock_channel *channel, bool wait) {
+  bool quiet = true;
+  atomic_store(&channel->closed, true);
+  pthread_mutex_lock(&channel->mutex);
+  pthread_cond_broadcast(&channel->room);
+  for (struct psock_list *node = channel->lanes.next; node != &channel->lanes;
+       node = node->next)
+    quiet = lane_is_quiet(PSOCK_CONTAINER(node, struct psock_lane, node),
+                wait) &&
+            quiet;
+  pthread_mutex_unlock(&channel->mutex);
+  return quiet;
+}
+
+/* Frees the lanes whose senders have been dropped. */
+static void free_dropped(struct psock_channel *channel) {
+  struct psock_list *node = channel->lanes.next;
+  while (node != &channel->lanes) {
+    struct psock_lane *lane = PSOCK_CONTAINER(node, struct psock_lane, node);
+    node = node->next;
+    if (!lane->dropped)
+      continue;
+    psock_list_remove(&lane->node);
+    psock_lane_free(lane);
+  }
+}
+
+void psock_channel_detach(struct psock_channel *channel) {
+  channel->owner = NULL;
+  psock_sender_fini(&channel->local);
+  pthread_mutex_lock(&channel->mutex);
+  channel->detached = true;
+  /* Lanes that are listed still hold nothing: they were collected. */
+  psock_mail_take(&channel->filled);
+  free_dropped(channel);
+  pthread_mutex_unlock(&channel->mutex);
+}
+
+size_t psock_channel_queued(const struct psock_channel *channel) {
+  return atomic_load(&channel->queued) + channel->local.bytes.length;
+}
