@@ -155,8 +155,8 @@ PSOCK_API void psock_connection_close(psock_connection *connection);
  */
 PSOCK_API void psock_connection_free(psock_connection *connection);
 
-/** Asks the reactor for a drain, in the loop's next turn; asking twice is
- * asking once. Loop's thread. */
+/** Asks the reactor for a drain, at the end of this turn of the loop or in the
+ * next; asking again, at any time, does nothing. Loop's thread. */
 PSOCK_API void psock_connection_drain(psock_connection *connection);
 
 /**
@@ -206,7 +206,8 @@ PSOCK_API void psock_connection_get_stats(const psock_connection *connection,
     struct psock_connection_stats *ret_stats);
 
 /** The peer's address. Loop's thread. Returns 0, PSOCK_ENOTSUP when the
- * transport has none, or PSOCK_ECLOSED in `closed`. */
+ * transport has none, PSOCK_EAGAIN while it is connecting, PSOCK_ERESET when
+ * the peer has gone, or PSOCK_ECLOSED in `closed`. */
 PSOCK_API PSOCK_NODISCARD int psock_connection_get_peer(
     const psock_connection *connection, struct psock_address *ret_address);
 

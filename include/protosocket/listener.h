@@ -26,9 +26,9 @@ struct psock_listener_options {
   /**
    * Makes the reactor of a connection that has come, into `ret_reactor`. The
    * connection may be asked for its peer and its sender be cloned; its first
-   * callback comes after this has returned, in the loop's next turn. Whatever is not 0 turns the peer
-   * away: the connection is closed, and nothing calls back. Loop's thread.
-   * Required.
+   * callback comes after this has returned, in the loop's next turn. Whatever
+   * is not 0 turns the peer away: the connection is closed, and nothing calls
+   * back. Loop's thread. Required.
    */
   int (*accepted)(
       void *data, psock_connection *connection, psock_reactor *ret_reactor);
@@ -67,7 +67,8 @@ struct psock_listener_stats {
  * owns the listener, and ends it with psock_listener_free. Loop's thread.
  *
  * Returns 0, PSOCK_EINVAL, PSOCK_ENOMEM, PSOCK_EADDRINUSE, PSOCK_EACCESS,
- * PSOCK_ENFILE, PSOCK_EADDRESS, or PSOCK_EIO.
+ * PSOCK_ENOENT for a path without its directory, PSOCK_ENFILE, PSOCK_EADDRESS,
+ * PSOCK_ENOTSUP for a family that this machine does not have, or PSOCK_EIO.
  */
 PSOCK_API PSOCK_NODISCARD int psock_listen(psock_loop *loop,
     const struct psock_address *address,

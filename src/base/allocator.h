@@ -7,14 +7,14 @@
 /* malloc and free. */
 extern const struct psock_allocator psock_default_allocator;
 
-static inline void *psock_alloc(const struct psock_allocator *allocator,
-    size_t size) {
+static inline void *psock_alloc(
+    const struct psock_allocator *allocator, size_t size) {
   return allocator->alloc(allocator->data, size);
 }
 
 /* NULL is allowed. */
-static inline void psock_free(const struct psock_allocator *allocator,
-    void *memory) {
+static inline void psock_free(
+    const struct psock_allocator *allocator, void *memory) {
   if (memory != NULL)
     allocator->free(allocator->data, memory);
 }

@@ -35,8 +35,8 @@ struct psock_arena *psock_arena_new(struct psock_pool *pool) {
 
 void psock_arena_rewind(struct psock_arena *arena) {
   struct psock_block *block = arena->blocks;
-  while (block != NULL &&
-         (block->next != NULL || block->order != FIRST_ORDER)) {
+  while (
+      block != NULL && (block->next != NULL || block->order != FIRST_ORDER)) {
     struct psock_block *next = block->next;
     psock_pool_put(arena->pool, block);
     block = next;
@@ -68,8 +68,8 @@ void psock_arena_unref(struct psock_arena *arena) {
 
 /* A block for `length` bytes, and for some more that may follow, as far as the
  * limit allows. */
-static struct psock_block *next_block(const struct psock_arena *arena,
-    size_t length) {
+static struct psock_block *next_block(
+    const struct psock_arena *arena, size_t length) {
   size_t wanted = psock_block_order_capacity(FIRST_ORDER);
   if (arena->blocks != NULL)
     wanted = arena->blocks->capacity * 2;
@@ -80,8 +80,8 @@ static struct psock_block *next_block(const struct psock_arena *arena,
   if (arena->left / 2 > wanted)
     return psock_pool_get(arena->pool, wanted);
   /* A block of the pool may be twice as large as what is asked for. */
-  return psock_block_new(arena->heap,
-      wanted < arena->left ? wanted : arena->left);
+  return psock_block_new(
+      arena->heap, wanted < arena->left ? wanted : arena->left);
 }
 
 /* Takes up what the limit leaves; false when it leaves too little. */
@@ -95,8 +95,7 @@ static bool charge(struct psock_arena *arena, size_t length) {
 }
 
 static void *alloc_in_next(struct psock_arena *arena, size_t length) {
-  size_t waste =
-      arena->blocks == NULL ? 0 : psock_block_room(arena->blocks);
+  size_t waste = arena->blocks == NULL ? 0 : psock_block_room(arena->blocks);
   if (!charge(arena, waste) || length > arena->left) {
     arena->limited = true;
     return NULL;

@@ -48,8 +48,8 @@ struct psock_block *psock_block_new(struct psock_heap *heap, size_t capacity) {
   return block;
 }
 
-struct psock_block *psock_block_lend(struct psock_heap *heap, const void *data,
-    size_t length) {
+struct psock_block *psock_block_lend(
+    struct psock_heap *heap, const void *data, size_t length) {
   struct psock_block *block = psock_heap_hold(heap, sizeof *block);
   if (block == NULL)
     return NULL;
@@ -74,21 +74,17 @@ static void block_free(struct psock_block *block) {
 
 /* Whether this was the last reference. */
 static bool block_drop(struct psock_block *block) {
-  return atomic_fetch_sub_explicit(&block->references, 1,
-             memory_order_acq_rel) == 1;
+  return atomic_fetch_sub_explicit(
+             &block->references, 1, memory_order_acq_rel) == 1;
 }
 
-void psock_block_unref(struct psock_block *block) {
-  if (block_drop(block))
-    block_free(block);
-}
-
-int psock_pool_init(struct psock_pool *pool, struct psock_heap *heap,
-    size_t max_cached) {
+int psock_pool_init(
+    struct psock_pool *pool, struct psock_heap *heap, size_t max_cached) {
   *pool = (struct psock_pool){.max_cached = max_cached};
   if (pthread_mutex_init(&pool->mutex, NULL) != 0)
     return PSOCK_ENOMEM;
   pool->heap = psock_heap_ref(heap);
+  heap->pool = pool;
   return 0;
 }
 
@@ -101,6 +97,7 @@ static void free_list(struct psock_block *block) {
 }
 
 void psock_pool_fini(struct psock_pool *pool) {
+  pool->heap->pool = NULL;
   for (int order = 0; order < PSOCK_BLOCK_ORDERS; order++) {
     free_list(pool->free[order]);
     free_list(pool->shared[order]);
@@ -122,8 +119,8 @@ static struct psock_block *list_pop(struct psock_block **list, size_t *cached) {
   return block;
 }
 
-static void list_push(struct psock_block **list, size_t *cached,
-    struct psock_block *block) {
+static void list_push(
+    struct psock_block **list, size_t *cached, struct psock_block *block) {
   block->next = *list;
   *list = block;
   *cached += block->capacity;
@@ -145,14 +142,14 @@ struct psock_block *psock_pool_get(struct psock_pool *pool, size_t capacity) {
   return block != NULL ? block : block_of_order(pool->heap, order);
 }
 
-struct psock_block *psock_pool_get_cached(struct psock_pool *pool,
-    size_t capacity) {
+struct psock_block *psock_pool_get_cached(
+    struct psock_pool *pool, size_t capacity) {
   int order = order_for(capacity);
   return order < 0 ? NULL : list_pop(&pool->free[order], &pool->cached);
 }
 
-struct psock_block *psock_pool_get_shared(struct psock_pool *pool,
-    size_t capacity) {
+struct psock_block *psock_pool_get_shared(
+    struct psock_pool *pool, size_t capacity) {
   int order = order_for(capacity);
   if (order < 0)
     return psock_block_new(pool->heap, capacity);
@@ -187,5 +184,13 @@ static bool pool_keep(struct psock_pool *pool, struct psock_block *block) {
 
 void psock_pool_put(struct psock_pool *pool, struct psock_block *block) {
   if (block_drop(block) && !pool_keep(pool, block))
+    block_free(block);
+}
+
+void psock_block_unref(struct psock_block *block) {
+  struct psock_heap *heap = block->heap;
+  if (psock_heap_is_home(heap) && heap->pool != NULL)
+    psock_pool_put(heap->pool, block);
+  else if (block_drop(block))
     block_free(block);
 }

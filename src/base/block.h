@@ -24,8 +24,8 @@ struct psock_block {
   size_t end;
   struct psock_heap *heap;
   atomic_uint references;
-  int order;                          /* of the pool; -1: none */
-  bool shared;                        /* goes back to where any thread takes */
+  int order;                           /* of the pool; -1: none */
+  bool shared;                         /* goes back to where any thread takes */
   void (*release)(void *release_data); /* of memory that was lent */
   void *release_data;
 };
@@ -45,8 +45,8 @@ struct psock_pool {
 };
 
 /* Returns 0 or PSOCK_ENOMEM. The pool takes a reference to `heap`. */
-int psock_pool_init(struct psock_pool *pool, struct psock_heap *heap,
-    size_t max_cached);
+int psock_pool_init(
+    struct psock_pool *pool, struct psock_heap *heap, size_t max_cached);
 void psock_pool_fini(struct psock_pool *pool);
 
 /* The capacity of a block of `order`. */
@@ -56,28 +56,28 @@ size_t psock_block_order_capacity(int order);
 struct psock_block *psock_pool_get(struct psock_pool *pool, size_t capacity);
 
 /* The same, only if a block that large lies in the pool already. */
-struct psock_block *psock_pool_get_cached(struct psock_pool *pool,
-    size_t capacity);
+struct psock_block *psock_pool_get_cached(
+    struct psock_pool *pool, size_t capacity);
 
 /* The same as psock_pool_get, from any thread. */
-struct psock_block *psock_pool_get_shared(struct psock_pool *pool,
-    size_t capacity);
+struct psock_block *psock_pool_get_shared(
+    struct psock_pool *pool, size_t capacity);
 
 /* Gives a reference back, to the pool if it was the last. Loop's thread. */
 void psock_pool_put(struct psock_pool *pool, struct psock_block *block);
+
+/* The same from any thread; elsewhere than at home it frees. */
+void psock_block_unref(struct psock_block *block);
 
 /* A block of exactly `capacity` bytes, that no pool keeps. Any thread. */
 struct psock_block *psock_block_new(struct psock_heap *heap, size_t capacity);
 
 /* A filled block for `length` bytes of somebody else's at `data`; whoever frees
  * it has to call its `release`, if that is set. Any thread. */
-struct psock_block *psock_block_lend(struct psock_heap *heap, const void *data,
-    size_t length);
+struct psock_block *psock_block_lend(
+    struct psock_heap *heap, const void *data, size_t length);
 
 void psock_block_ref(struct psock_block *block);
-
-/* Gives a reference back; the last one frees. Any thread. */
-void psock_block_unref(struct psock_block *block);
 
 static inline size_t psock_block_length(const struct psock_block *block) {
   return block->end - block->start;

@@ -14,8 +14,8 @@
 
 #define NEXT_BLOCK ((size_t)60 << 10)
 
-void psock_buffer_init(struct psock_buffer *buffer, struct psock_pool *pool,
-    bool any_thread) {
+void psock_buffer_init(
+    struct psock_buffer *buffer, struct psock_pool *pool, bool any_thread) {
   *buffer = (struct psock_buffer){.pool = pool, .any_thread = any_thread};
 }
 
@@ -28,13 +28,13 @@ struct psock_buffer_mark psock_buffer_mark(const struct psock_buffer *buffer) {
 }
 
 /* The first block behind `mark`. */
-static struct psock_block *after_mark(const struct psock_buffer *buffer,
-    const struct psock_buffer_mark *mark) {
+static struct psock_block *after_mark(
+    const struct psock_buffer *buffer, const struct psock_buffer_mark *mark) {
   return mark->tail == NULL ? buffer->head : mark->tail->next;
 }
 
-void psock_buffer_rewind(struct psock_buffer *buffer,
-    const struct psock_buffer_mark *mark) {
+void psock_buffer_rewind(
+    struct psock_buffer *buffer, const struct psock_buffer_mark *mark) {
   for (struct psock_block *block = after_mark(buffer, mark); block != NULL;) {
     struct psock_block *next = block->next;
     psock_block_unref(block);
@@ -54,8 +54,8 @@ static bool is_lent(const struct psock_block *block) {
   return block->data != (const uint8_t *)(block + 1);
 }
 
-struct psock_block *psock_buffer_last_lent(const struct psock_buffer *buffer,
-    const struct psock_buffer_mark *mark) {
+struct psock_block *psock_buffer_last_lent(
+    const struct psock_buffer *buffer, const struct psock_buffer_mark *mark) {
   struct psock_block *last = NULL;
   for (struct psock_block *block = after_mark(buffer, mark); block != NULL;
        block = block->next)
@@ -64,8 +64,8 @@ struct psock_block *psock_buffer_last_lent(const struct psock_buffer *buffer,
   return last;
 }
 
-static void append_block(struct psock_buffer *buffer,
-    struct psock_block *block) {
+static void append_block(
+    struct psock_buffer *buffer, struct psock_block *block) {
   block->next = NULL;
   if (buffer->tail == NULL)
     buffer->head = block;
@@ -75,8 +75,8 @@ static void append_block(struct psock_buffer *buffer,
 }
 
 /* Adds an empty block for at least `length` bytes. */
-static struct psock_block *add_block(struct psock_buffer *buffer,
-    size_t length) {
+static struct psock_block *add_block(
+    struct psock_buffer *buffer, size_t length) {
   if (buffer->tail != NULL && length < NEXT_BLOCK)
     length = NEXT_BLOCK;
   struct psock_block *block = buffer->any_thread
@@ -109,8 +109,8 @@ int psock_buffer_lends(const psock_buffer *buffer, size_t length) {
   return buffer->lending && length >= PSOCK_BUFFER_LEND_MIN;
 }
 
-int psock_buffer_append(psock_buffer *buffer, const void *bytes,
-    size_t length) {
+int psock_buffer_append(
+    psock_buffer *buffer, const void *bytes, size_t length) {
   if (psock_buffer_lends(buffer, length)) {
     struct psock_block *block =
         psock_block_lend(buffer->pool->heap, bytes, length);
@@ -139,6 +139,12 @@ static void retire(struct psock_pool *pool, struct psock_block *block) {
     release(release_data);
 }
 
+static void append_bytes(
+    struct psock_block *block, const uint8_t *bytes, size_t length) {
+  memcpy(block->data + block->end, bytes, length);
+  block->end += length;
+}
+
 void psock_buffer_move(struct psock_buffer *buffer, struct psock_buffer *from) {
   struct psock_block *block = from->head;
   buffer->length += from->length;
@@ -149,9 +155,8 @@ void psock_buffer_move(struct psock_buffer *buffer, struct psock_buffer *from) {
     struct psock_block *next = block->next;
     size_t length = psock_block_length(block);
     if (!is_lent(block) && length <= tail_room(buffer)) {
-      struct psock_block *tail = buffer->tail;
-      memcpy(tail->data + tail->end, block->data + block->start, length);
-      tail->end += length;
+      if (length > 0)
+        append_bytes(buffer->tail, block->data + block->start, length);
       psock_pool_put(buffer->pool, block);
     } else {
       append_block(buffer, block);
@@ -165,8 +170,7 @@ int psock_buffer_vectors(const struct psock_buffer *buffer,
   int filled = 0;
   size_t length = 0;
   for (struct psock_block *block = buffer->head;
-       block != NULL && filled < count && length < limit;
-       block = block->next) {
+       block != NULL && filled < count && length < limit; block = block->next) {
     if (psock_block_length(block) == 0)
       continue;
     vectors[filled].iov_base = block->data + block->start;

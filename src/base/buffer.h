@@ -27,19 +27,19 @@ struct psock_buffer_mark {
   size_t length;
 };
 
-void psock_buffer_init(struct psock_buffer *buffer, struct psock_pool *pool,
-    bool any_thread);
+void psock_buffer_init(
+    struct psock_buffer *buffer, struct psock_pool *pool, bool any_thread);
 
 struct psock_buffer_mark psock_buffer_mark(const struct psock_buffer *buffer);
 
 /* Takes back everything behind `mark`. Lent blocks are freed without calling
  * their release. */
-void psock_buffer_rewind(struct psock_buffer *buffer,
-    const struct psock_buffer_mark *mark);
+void psock_buffer_rewind(
+    struct psock_buffer *buffer, const struct psock_buffer_mark *mark);
 
 /* The last lent block behind `mark`, or NULL. */
-struct psock_block *psock_buffer_last_lent(const struct psock_buffer *buffer,
-    const struct psock_buffer_mark *mark);
+struct psock_block *psock_buffer_last_lent(
+    const struct psock_buffer *buffer, const struct psock_buffer_mark *mark);
 
 /*
  * Moves everything in `from` to the end of `buffer`. Small blocks are copied

@@ -18,6 +18,8 @@ struct psock_heap *psock_heap_new(const struct psock_allocator *allocator) {
   atomic_init(&heap->references, 1);
   atomic_init(&heap->held, 0);
   atomic_init(&heap->held_peak, 0);
+  atomic_init(&heap->thread, pthread_self());
+  heap->pool = NULL;
   return heap;
 }
 
@@ -40,9 +42,9 @@ void *psock_heap_hold(struct psock_heap *heap, size_t size) {
   size_t held =
       atomic_fetch_add_explicit(&heap->held, size, memory_order_relaxed) + size;
   size_t peak = atomic_load_explicit(&heap->held_peak, memory_order_relaxed);
-  while (held > peak && !atomic_compare_exchange_weak_explicit(&heap->held_peak,
-                            &peak, held, memory_order_relaxed,
-                            memory_order_relaxed))
+  while (held > peak &&
+         !atomic_compare_exchange_weak_explicit(&heap->held_peak, &peak, held,
+             memory_order_relaxed, memory_order_relaxed))
     continue;
   return memory;
 }

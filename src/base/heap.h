@@ -3,8 +3,12 @@
 #define PSOCK_BASE_HEAP_H
 
 #include <protosocket/allocator.h>
+#include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
+
+struct psock_pool;
 
 /*
  * The memory of one loop: its allocator, and a count of the bytes that buffers
@@ -16,6 +20,8 @@ struct psock_heap {
   atomic_uint references;
   atomic_size_t held;
   atomic_size_t held_peak;
+  _Atomic(pthread_t) thread; /* the loop's */
+  struct psock_pool *pool;   /* of that thread's loop; NULL: it has gone */
 };
 
 /* NULL when memory is out. `allocator` NULL means malloc. */
@@ -23,6 +29,12 @@ struct psock_heap *psock_heap_new(const struct psock_allocator *allocator);
 
 struct psock_heap *psock_heap_ref(struct psock_heap *heap);
 void psock_heap_unref(struct psock_heap *heap);
+
+/* Whether the caller is on the loop's thread. Any thread. */
+static inline bool psock_heap_is_home(const struct psock_heap *heap) {
+  return pthread_equal(pthread_self(),
+      atomic_load_explicit(&heap->thread, memory_order_relaxed));
+}
 
 /* Memory that is counted as held; freed with the same size. */
 void *psock_heap_hold(struct psock_heap *heap, size_t size);

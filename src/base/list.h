@@ -28,8 +28,8 @@ static inline bool psock_list_empty(const struct psock_list *node) {
 }
 
 /* Puts `node`, which is in no list, at the end of `list`. */
-static inline void psock_list_append(struct psock_list *list,
-    struct psock_list *node) {
+static inline void psock_list_append(
+    struct psock_list *list, struct psock_list *node) {
   node->next = list;
   node->previous = list->previous;
   list->previous->next = node;
@@ -44,8 +44,8 @@ static inline void psock_list_remove(struct psock_list *node) {
 }
 
 /* Moves everything in `from` into `to`, which is empty. */
-static inline void psock_list_take(struct psock_list *to,
-    struct psock_list *from) {
+static inline void psock_list_take(
+    struct psock_list *to, struct psock_list *from) {
   psock_list_init(to);
   if (psock_list_empty(from))
     return;

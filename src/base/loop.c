@@ -24,8 +24,8 @@
 int psock_loop_init(psock_loop *loop, const struct psock_loop_ops *ops,
     struct psock_heap *heap, const struct psock_loop_options *given) {
   struct psock_loop_options options;
-  psock_options_copy(&options, sizeof options, given,
-      given == NULL ? 0 : given->size);
+  psock_options_copy(
+      &options, sizeof options, given, given == NULL ? 0 : given->size);
   size_t max_cached =
       options.max_cached == 0 ? DEFAULT_MAX_CACHED : options.max_cached;
   *loop = (psock_loop){
@@ -41,7 +41,6 @@ int psock_loop_init(psock_loop *loop, const struct psock_loop_ops *ops,
   psock_list_init(&loop->owned);
   atomic_init(&loop->letters, NULL);
   atomic_init(&loop->sleeping, false);
-  atomic_init(&loop->thread, pthread_self());
   atomic_init(&loop->wakeups, 0);
   if (psock_pool_init(&loop->pool, heap, max_cached) != 0)
     goto err_after_heap;
@@ -117,7 +116,8 @@ static int deliver_letters(psock_loop *loop) {
 }
 
 int psock_loop_finish_turn(psock_loop *loop) {
-  atomic_store_explicit(&loop->thread, pthread_self(), memory_order_relaxed);
+  atomic_store_explicit(
+      &loop->heap->thread, pthread_self(), memory_order_relaxed);
   atomic_store(&loop->sleeping, false);
   int count = run_tasks(loop);
   for (int round = 0; round < LETTER_ROUNDS; round++) {
@@ -139,13 +139,8 @@ void psock_loop_post(psock_loop *loop, struct psock_letter *letter) {
   loop->ops->wake(loop);
 }
 
-bool psock_loop_is_current(const psock_loop *loop) {
-  return pthread_equal(pthread_self(),
-      atomic_load_explicit(&loop->thread, memory_order_relaxed));
-}
-
-void psock_loop_start_alarm(psock_loop *loop, struct psock_alarm *alarm,
-    uint64_t after) {
+void psock_loop_start_alarm(
+    psock_loop *loop, struct psock_alarm *alarm, uint64_t after) {
   uint64_t now = loop->ops->now(loop);
   uint64_t at = after > PSOCK_NEVER - 1 - now ? PSOCK_NEVER - 1 : now + after;
   psock_alarms_start(&loop->alarms, alarm, at);
@@ -173,8 +168,8 @@ uint64_t psock_loop_now(const psock_loop *loop) {
   return loop->ops->now(loop);
 }
 
-void psock_loop_get_stats(const psock_loop *loop,
-    struct psock_loop_stats *ret_stats) {
+void psock_loop_get_stats(
+    const psock_loop *loop, struct psock_loop_stats *ret_stats) {
   struct psock_loop_stats stats = {
       .held = atomic_load(&loop->heap->held),
       .held_peak = atomic_load(&loop->heap->held_peak),
@@ -217,8 +212,7 @@ struct psock_timer {
 };
 
 static void timer_expired(struct psock_alarm *alarm) {
-  struct psock_timer *timer =
-      PSOCK_CONTAINER(alarm, struct psock_timer, alarm);
+  struct psock_timer *timer = PSOCK_CONTAINER(alarm, struct psock_timer, alarm);
   timer->expired(timer->data);
 }
 

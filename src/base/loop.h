@@ -10,13 +10,13 @@
 #include "base/timer.h"
 #include <protosocket/error.h>
 #include <protosocket/loop.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
 /*
  * The loop seam. What the library needs of an event loop is below: a clock,
- * one alarm, readiness of descriptors, and being woken from another thread.
+ * one alarm, readiness of descriptors, and being woken from another thread or
+ * kept from ending.
  * libev gives it in loop_ev.c; the loop that tests turn by hand, in
  * loop_test.c. Everything else about a loop is the same for both.
  */
@@ -33,6 +33,8 @@ struct psock_loop_ops {
   /* Watches io->fd in these directions (bits; 0: none) from now on, for as
    * long as it is ready. Returns 0, PSOCK_ENOMEM or PSOCK_ENOTSUP. */
   int (*watch)(psock_loop *loop, struct psock_io *io, unsigned directions);
+  /* Keeps the loop from ending by itself, or no longer; calls are counted. */
+  void (*keep)(psock_loop *loop, bool on);
   /* Frees what the implementation has added, and the struct itself. */
   void (*free)(psock_loop *loop);
 };
@@ -66,7 +68,6 @@ struct psock_loop {
   struct psock_list owned;
   psock_mailbox letters;
   atomic_bool sleeping; /* the next letter has to wake the loop */
-  _Atomic(pthread_t) thread;
   size_t max_held;
   uint64_t connections;
   atomic_uint_fast64_t wakeups;
@@ -100,8 +101,8 @@ static inline bool psock_loop_busy(const psock_loop *loop) {
  * reached. Deferring twice is deferring once. */
 void psock_loop_defer(psock_loop *loop, struct psock_task *task);
 
-static inline void psock_task_init(struct psock_task *task,
-    void (*run)(struct psock_task *task)) {
+static inline void psock_task_init(
+    struct psock_task *task, void (*run)(struct psock_task *task)) {
   psock_list_init(&task->node);
   task->run = run;
 }
@@ -113,12 +114,9 @@ static inline void psock_task_cancel(struct psock_task *task) {
 /* Any thread. `letter` must not be posted again before it is delivered. */
 void psock_loop_post(psock_loop *loop, struct psock_letter *letter);
 
-/* Whether the caller is on the loop's thread. Any thread. */
-bool psock_loop_is_current(const psock_loop *loop);
-
 /* Alarms; room must have been reserved (psock_alarms_reserve). */
-void psock_loop_start_alarm(psock_loop *loop, struct psock_alarm *alarm,
-    uint64_t after);
+void psock_loop_start_alarm(
+    psock_loop *loop, struct psock_alarm *alarm, uint64_t after);
 void psock_loop_stop_alarm(psock_loop *loop, struct psock_alarm *alarm);
 
 /* Whether so much memory is held that no more work should be begun. */

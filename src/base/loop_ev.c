@@ -56,6 +56,13 @@ static uint64_t clock_now(const psock_loop *loop) {
   return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+static void keep(psock_loop *loop, bool on) {
+  if (on)
+    ev_ref(backend_of(loop)->ev);
+  else
+    ev_unref(backend_of(loop)->ev);
+}
+
 static void move_timer(psock_loop *loop, uint64_t at) {
   struct ev_backend *backend = backend_of(loop);
   bool alarmed = at != PSOCK_NEVER;
@@ -68,16 +75,13 @@ static void move_timer(psock_loop *loop, uint64_t at) {
   if (alarmed == backend->alarmed)
     return;
   backend->alarmed = alarmed;
-  if (alarmed)
-    ev_ref(backend->ev);
-  else
-    ev_unref(backend->ev);
+  keep(loop, alarmed);
 }
 
 static void wake(psock_loop *loop) {
   uint64_t one = 1;
-  while (write(backend_of(loop)->wake.fd, &one, sizeof one) < 0 &&
-         errno == EINTR)
+  while (
+      write(backend_of(loop)->wake.fd, &one, sizeof one) < 0 && errno == EINTR)
     continue;
 }
 
@@ -174,8 +178,7 @@ static void on_wake(struct ev_loop *ev, ev_io *watcher, int events) {
 static void on_timer(struct ev_loop *ev, ev_timer *timer, int events) {
   (void)ev;
   (void)events;
-  psock_loop_expire(
-      &PSOCK_CONTAINER(timer, struct ev_backend, timer)->loop);
+  psock_loop_expire(&PSOCK_CONTAINER(timer, struct ev_backend, timer)->loop);
 }
 
 static void on_prepare(struct ev_loop *ev, ev_prepare *prepare, int events) {
@@ -183,8 +186,8 @@ static void on_prepare(struct ev_loop *ev, ev_prepare *prepare, int events) {
   struct ev_backend *backend =
       PSOCK_CONTAINER(prepare, struct ev_backend, prepare);
   psock_loop_finish_turn(&backend->loop);
-  bool busy = psock_loop_busy(&backend->loop) ||
-              !atomic_load(&backend->loop.sleeping);
+  bool busy =
+      psock_loop_busy(&backend->loop) || !atomic_load(&backend->loop.sleeping);
   if (busy == (bool)ev_is_active(&backend->idle))
     return;
   if (busy)
@@ -248,6 +251,7 @@ static const struct psock_loop_ops ev_ops = {
     .now = clock_now,
     .set_alarm = move_timer,
     .wake = wake,
+    .keep = keep,
     .watch = watch,
     .free = free_backend,
 };
@@ -294,8 +298,8 @@ int psock_loop_new(struct ev_loop *ev, const struct psock_loop_options *options,
     close(wake_fd);
     return error;
   }
-  error = prepare_for(backend,
-      wake_fd < FIRST_DESCRIPTORS ? FIRST_DESCRIPTORS - 1 : wake_fd);
+  error = prepare_for(
+      backend, wake_fd < FIRST_DESCRIPTORS ? FIRST_DESCRIPTORS - 1 : wake_fd);
   if (error != 0) {
     struct psock_heap *heap = psock_heap_ref(backend->loop.heap);
     psock_loop_fini(&backend->loop);

@@ -30,12 +30,17 @@ static void no_alarm(psock_loop *loop, uint64_t at) {
   (void)at;
 }
 
+static void no_keep(psock_loop *loop, bool on) {
+  (void)loop;
+  (void)on;
+}
+
 static void no_wake(psock_loop *loop) {
   (void)loop;
 }
 
-static int no_watch(psock_loop *loop, struct psock_io *io,
-    unsigned directions) {
+static int no_watch(
+    psock_loop *loop, struct psock_io *io, unsigned directions) {
   (void)loop;
   (void)io;
   (void)directions;
@@ -53,12 +58,13 @@ static const struct psock_loop_ops test_ops = {
     .now = hand_now,
     .set_alarm = no_alarm,
     .wake = no_wake,
+    .keep = no_keep,
     .watch = no_watch,
     .free = free_backend,
 };
 
-int psock_test_loop_new(const struct psock_loop_options *options,
-    psock_loop **ret_loop) {
+int psock_test_loop_new(
+    const struct psock_loop_options *options, psock_loop **ret_loop) {
   struct psock_heap *heap =
       psock_heap_new(options == NULL ? NULL : options->allocator);
   if (heap == NULL)

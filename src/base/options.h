@@ -13,8 +13,8 @@
 
 /* Copies the options that both sides know; `given` may be NULL. A size of 0,
  * which is a forgotten one, is left to the caller to refuse. */
-static inline void psock_options_copy(void *known, size_t known_size,
-    const void *given, size_t given_size) {
+static inline void psock_options_copy(
+    void *known, size_t known_size, const void *given, size_t given_size) {
   memset(known, 0, known_size);
   if (given == NULL)
     return;
@@ -22,12 +22,12 @@ static inline void psock_options_copy(void *known, size_t known_size,
 }
 
 /* The other direction: fills a caller's struct, and leaves its size. */
-static inline void psock_options_fill(void *given, size_t given_size,
-    const void *known, size_t known_size) {
+static inline void psock_options_fill(
+    void *given, size_t given_size, const void *known, size_t known_size) {
   size_t size = given_size < known_size ? given_size : known_size;
   if (size > sizeof(size_t))
-    memcpy((char *)given + sizeof(size_t),
-        (const char *)known + sizeof(size_t), size - sizeof(size_t));
+    memcpy((char *)given + sizeof(size_t), (const char *)known + sizeof(size_t),
+        size - sizeof(size_t));
 }
 
 #endif

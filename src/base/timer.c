@@ -25,15 +25,15 @@ void psock_alarms_unreserve(struct psock_alarms *alarms) {
   alarms->reserved--;
 }
 
-static void put(struct psock_alarms *alarms, size_t place,
-    struct psock_alarm *alarm) {
+static void put(
+    struct psock_alarms *alarms, size_t place, struct psock_alarm *alarm) {
   alarms->at[place] = alarm;
   alarm->place = place;
 }
 
 /* Moves `alarm` from `place` towards the front as far as it belongs. */
-static void rise(struct psock_alarms *alarms, size_t place,
-    struct psock_alarm *alarm) {
+static void rise(
+    struct psock_alarms *alarms, size_t place, struct psock_alarm *alarm) {
   while (place > 1 && alarms->at[place / 2]->at > alarm->at) {
     put(alarms, place, alarms->at[place / 2]);
     place /= 2;
@@ -42,8 +42,8 @@ static void rise(struct psock_alarms *alarms, size_t place,
 }
 
 /* Moves `alarm` from `place` towards the end as far as it belongs. */
-static void sink(struct psock_alarms *alarms, size_t place,
-    struct psock_alarm *alarm) {
+static void sink(
+    struct psock_alarms *alarms, size_t place, struct psock_alarm *alarm) {
   for (;;) {
     size_t child = place * 2;
     if (child > alarms->count)
@@ -59,8 +59,8 @@ static void sink(struct psock_alarms *alarms, size_t place,
   put(alarms, place, alarm);
 }
 
-void psock_alarms_start(struct psock_alarms *alarms, struct psock_alarm *alarm,
-    uint64_t at) {
+void psock_alarms_start(
+    struct psock_alarms *alarms, struct psock_alarm *alarm, uint64_t at) {
   psock_alarms_stop(alarms, alarm);
   alarm->at = at;
   alarms->count++;
@@ -84,8 +84,8 @@ uint64_t psock_alarms_next(const struct psock_alarms *alarms) {
   return alarms->count == 0 ? PSOCK_NEVER : alarms->at[1]->at;
 }
 
-struct psock_alarm *psock_alarms_pop(struct psock_alarms *alarms,
-    uint64_t now) {
+struct psock_alarm *psock_alarms_pop(
+    struct psock_alarms *alarms, uint64_t now) {
   if (psock_alarms_next(alarms) > now)
     return NULL;
   struct psock_alarm *alarm = alarms->at[1];

@@ -29,8 +29,8 @@ int psock_alarms_reserve(struct psock_alarms *alarms);
 void psock_alarms_unreserve(struct psock_alarms *alarms);
 
 /* Starts `alarm` for `at`, anew if it was started. */
-void psock_alarms_start(struct psock_alarms *alarms, struct psock_alarm *alarm,
-    uint64_t at);
+void psock_alarms_start(
+    struct psock_alarms *alarms, struct psock_alarm *alarm, uint64_t at);
 void psock_alarms_stop(struct psock_alarms *alarms, struct psock_alarm *alarm);
 
 /* When the earliest is due, or PSOCK_NEVER. */

@@ -80,8 +80,8 @@ void psock_channel_ref(struct psock_channel *channel) {
 }
 
 void psock_channel_unref(struct psock_channel *channel) {
-  if (atomic_fetch_sub_explicit(&channel->references, 1,
-          memory_order_acq_rel) > 1)
+  if (atomic_fetch_sub_explicit(&channel->references, 1, memory_order_acq_rel) >
+      1)
     return;
   struct psock_heap *heap = channel->heap;
   pthread_cond_destroy(&channel->room);
@@ -90,8 +90,8 @@ void psock_channel_unref(struct psock_channel *channel) {
   psock_heap_unref(heap);
 }
 
-void psock_channel_list(struct psock_channel *channel,
-    struct psock_lane *lane) {
+void psock_channel_list(
+    struct psock_channel *channel, struct psock_lane *lane) {
   if (atomic_exchange(&lane->listed, true))
     return;
   psock_mail_post(&channel->filled, &lane->mail);
@@ -246,9 +246,9 @@ bool psock_channel_close(struct psock_channel *channel, bool wait) {
   pthread_cond_broadcast(&channel->room);
   for (struct psock_list *node = channel->lanes.next; node != &channel->lanes;
        node = node->next)
-    quiet = lane_is_quiet(PSOCK_CONTAINER(node, struct psock_lane, node),
-                wait) &&
-            quiet;
+    quiet =
+        lane_is_quiet(PSOCK_CONTAINER(node, struct psock_lane, node), wait) &&
+        quiet;
   pthread_mutex_unlock(&channel->mutex);
   return quiet;
 }
@@ -268,6 +268,7 @@ static void free_dropped(struct psock_channel *channel) {
 
 void psock_channel_detach(struct psock_channel *channel) {
   channel->owner = NULL;
+  atomic_store(&channel->queued, 0);
   psock_sender_fini(&channel->local);
   pthread_mutex_lock(&channel->mutex);
   channel->detached = true;

@@ -21,7 +21,7 @@
 struct psock_sender {
   struct psock_channel *channel;
   struct psock_buffer bytes;
-  struct psock_buffer records;   /* of struct psock_record */
+  struct psock_buffer records;  /* of struct psock_record */
   struct psock_block *released; /* blocks whose release is due */
   uint64_t messages;
   void (*writable)(void *data); /* the loop's thread only */
@@ -118,8 +118,8 @@ void psock_channel_ref(struct psock_channel *channel);
 void psock_channel_unref(struct psock_channel *channel);
 
 /* Begins and ends what every sender has. */
-void psock_sender_init(struct psock_sender *sender,
-    struct psock_channel *channel, bool local);
+void psock_sender_init(
+    struct psock_sender *sender, struct psock_channel *channel, bool local);
 void psock_sender_fini(struct psock_sender *sender);
 
 /* Frees a lane that is in no list. */
@@ -127,8 +127,8 @@ void psock_lane_free(struct psock_lane *lane);
 
 /* Whether a sender that was refused `length` bytes is to be told that there is
  * room: at most half of the queue is taken, and they fit. */
-static inline bool psock_channel_has_room(const struct psock_channel *channel,
-    size_t length) {
+static inline bool psock_channel_has_room(
+    const struct psock_channel *channel, size_t length) {
   size_t queued = atomic_load(&channel->queued);
   return queued <= channel->capacity / 2 &&
          queued <= channel->capacity - length;

@@ -17,8 +17,8 @@
  * it; the connection's own sender needs no mutex.
  */
 
-void psock_sender_init(struct psock_sender *sender,
-    struct psock_channel *channel, bool local) {
+void psock_sender_init(
+    struct psock_sender *sender, struct psock_channel *channel, bool local) {
   *sender = (struct psock_sender){.channel = channel, .local = local};
   psock_buffer_init(&sender->bytes, &channel->loop->pool, !local);
   psock_buffer_init(&sender->records, &channel->loop->pool, !local);
@@ -75,8 +75,8 @@ static int charge(struct psock_sender *sender, size_t length) {
   return refuse(sender, length);
 }
 
-static int add_record(struct psock_sender *sender,
-    const struct psock_record *record) {
+static int add_record(
+    struct psock_sender *sender, const struct psock_record *record) {
   uint8_t *room = psock_buffer_reserve(&sender->records, sizeof *record);
   if (room == NULL)
     return PSOCK_ENOMEM;
@@ -117,8 +117,8 @@ static int enqueue(struct psock_sender *sender, const void *const *messages,
   if (error == 0 && options->release != NULL) {
     error = add_release(sender, &bytes, options);
     if (error != 0 && !sender->local)
-      atomic_fetch_sub(&sender->channel->queued,
-          sender->bytes.length - bytes.length);
+      atomic_fetch_sub(
+          &sender->channel->queued, sender->bytes.length - bytes.length);
   }
   if (error == 0) {
     sender->messages += count;
@@ -206,27 +206,16 @@ static int wait_for_room(struct psock_channel *channel, size_t length,
   return error == 0 ? 0 : PSOCK_ETIMEDOUT;
 }
 
-/* Whether the caller would wait for itself. */
-static bool on_loop_thread(struct psock_sender *sender) {
-  struct psock_channel *channel = sender->channel;
-  if (sender->local)
-    return true;
-  pthread_mutex_lock(&channel->mutex);
-  bool current = !channel->detached && psock_loop_is_current(channel->loop);
-  pthread_mutex_unlock(&channel->mutex);
-  return current;
-}
-
 static int send_waiting(struct psock_sender *sender,
     const void *const *messages, size_t count,
     const struct psock_send_options *options) {
-  if (on_loop_thread(sender))
+  if (sender->local || psock_heap_is_home(sender->channel->heap))
     return PSOCK_ELOOPTHREAD;
   struct timespec deadline = deadline_after(options->timeout);
   int error;
   while ((error = send_once(sender, messages, count, options)) == PSOCK_EFULL)
-    if (wait_for_room(sender->channel, atomic_load(&sender->refused),
-            &deadline) != 0)
+    if (wait_for_room(
+            sender->channel, atomic_load(&sender->refused), &deadline) != 0)
       return PSOCK_ETIMEDOUT;
   return error;
 }
@@ -234,8 +223,8 @@ static int send_waiting(struct psock_sender *sender,
 int psock_send_many(psock_sender *sender, const void *const *messages,
     size_t count, const struct psock_send_options *given) {
   struct psock_send_options options;
-  psock_options_copy(&options, sizeof options, given,
-      given == NULL ? 0 : given->size);
+  psock_options_copy(
+      &options, sizeof options, given, given == NULL ? 0 : given->size);
   if (count == 0 || (given != NULL && given->size == 0))
     return PSOCK_EINVAL;
   if (sender->channel->codec == NULL)
@@ -302,8 +291,8 @@ void psock_sender_drop(psock_sender *sender) {
   psock_channel_unref(channel);
 }
 
-void psock_sender_on_writable(psock_sender *sender,
-    void (*writable)(void *data), void *data) {
+void psock_sender_on_writable(
+    psock_sender *sender, void (*writable)(void *data), void *data) {
   sender->writable = writable;
   sender->writable_data = data;
 }

@@ -75,10 +75,9 @@ static void finish(psock_connection *connection) {
   psock_connection_give_records(connection);
   psock_buffer_clear(&connection->out);
   psock_channel_detach(connection->channel);
-  psock_task_cancel(&connection->task);
-  psock_loop_stop_alarm(loop, &connection->alarm);
   psock_list_remove(&connection->owned.node);
   loop->connections--;
+  loop->ops->keep(loop, false);
   loop->ended[-connection->reason]++;
   if (ops->closed != NULL)
     ops->closed(connection->reactor.state, connection, connection->reason);
@@ -89,9 +88,14 @@ static void finish(psock_connection *connection) {
 static void end(psock_connection *connection, int reason, bool wait) {
   if (connection->state >= PSOCK_ENDING)
     return;
+  /* Codecs and transports may be the user's, and return what they like. */
+  if (reason > 0 || reason < -PSOCK_ERROR_COUNT)
+    reason = PSOCK_EIO;
   connection->state = PSOCK_ENDING;
   connection->reason = reason;
   psock_connection_enter(connection);
+  psock_task_cancel(&connection->task);
+  psock_loop_stop_alarm(connection->loop, &connection->alarm);
   connection->transport->ops->free(connection->transport);
   connection->transport = NULL;
   if (psock_channel_close(connection->channel, wait))
@@ -112,8 +116,8 @@ void psock_connection_begin_close(psock_connection *connection, int reason) {
   connection->state = PSOCK_CLOSING;
   connection->reason = reason;
   connection->quiet = psock_channel_close(connection->channel, false);
-  psock_loop_start_alarm(connection->loop, &connection->alarm,
-      connection->close_timeout);
+  psock_loop_start_alarm(
+      connection->loop, &connection->alarm, connection->close_timeout);
   psock_connection_defer(connection);
 }
 
@@ -143,8 +147,8 @@ static void expired(struct psock_alarm *alarm) {
   psock_connection *connection =
       PSOCK_CONTAINER(alarm, psock_connection, alarm);
   psock_connection_enter(connection);
-  psock_connection_fail(connection,
-      connection->shut ? connection->reason : PSOCK_ETIMEDOUT);
+  psock_connection_fail(
+      connection, connection->shut ? connection->reason : PSOCK_ETIMEDOUT);
   psock_connection_leave(connection);
 }
 
@@ -286,6 +290,7 @@ static void begin(psock_connection *connection, uint64_t open_timeout) {
   psock_loop_start_alarm(loop, &connection->alarm,
       open_timeout == 0 ? DEFAULT_TIMEOUT : open_timeout);
   loop->connections++;
+  loop->ops->keep(loop, true);
   psock_connection_defer(connection);
 }
 
@@ -354,6 +359,9 @@ void psock_connection_free(psock_connection *connection) {
 }
 
 void psock_connection_drain(psock_connection *connection) {
+  if (connection->drain_told)
+    return;
+  connection->drain_told = true;
   connection->wants_drain = true;
   psock_connection_defer(connection);
 }
@@ -395,12 +403,12 @@ psock_loop *psock_connection_get_loop(const psock_connection *connection) {
 
 void psock_connection_get_stats(const psock_connection *connection,
     struct psock_connection_stats *ret_stats) {
-  psock_options_fill(ret_stats, ret_stats->size, &connection->stats,
-      sizeof connection->stats);
+  psock_options_fill(
+      ret_stats, ret_stats->size, &connection->stats, sizeof connection->stats);
 }
 
-int psock_connection_get_peer(const psock_connection *connection,
-    struct psock_address *ret_address) {
+int psock_connection_get_peer(
+    const psock_connection *connection, struct psock_address *ret_address) {
   const psock_transport *transport = connection->transport;
   if (transport == NULL)
     return PSOCK_ECLOSED;

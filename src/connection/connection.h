@@ -35,17 +35,17 @@ struct psock_connection {
   psock_reactor reactor;
   struct psock_channel *channel;
   struct psock_channel_owner owner;
-  struct psock_buffer out;      /* collected, not yet taken by the transport */
-  struct psock_buffer records;  /* collected, not yet given */
-  struct psock_block *in;       /* bytes that were received, not yet given */
-  struct psock_arena *lent;     /* has the message that is being given */
-  struct psock_arena *kept;     /* the same, if somebody holds the message */
-  size_t needed;                /* bytes in `in` before another decode */
-  size_t skip;                  /* bytes to be ignored */
-  struct psock_task task;       /* what is to be done at the turn's end */
-  struct psock_alarm alarm;     /* the end of OPENING, or of CLOSING */
-  struct psock_owned owned;     /* by the loop */
-  void (*gone)(void *data);     /* the listener's: after `closed` */
+  struct psock_buffer out;     /* collected, not yet taken by the transport */
+  struct psock_buffer records; /* collected, not yet given */
+  struct psock_block *in;      /* bytes that were received, not yet given */
+  struct psock_arena *lent;    /* has the message that is being given */
+  struct psock_arena *kept;    /* the same, if somebody holds the message */
+  size_t needed;               /* bytes in `in` before another decode */
+  size_t skip;                 /* bytes to be ignored */
+  struct psock_task task;      /* what is to be done at the turn's end */
+  struct psock_alarm alarm;    /* the end of OPENING, or of CLOSING */
+  struct psock_owned owned;    /* by the loop */
+  void (*gone)(void *data);    /* the listener's: after `closed` */
   void *gone_data;
   uint64_t close_timeout;
   size_t batch_bytes;
@@ -55,17 +55,18 @@ struct psock_connection {
   unsigned entered; /* frames of this connection on the stack */
   enum psock_connection_state state;
   bool pauses_when_full;
-  bool paused;       /* by psock_connection_pause */
-  bool full;         /* input rests: the output queue is too long */
-  bool more;         /* undispatched input, out of budget */
-  bool input_ended;  /* the transport has said so */
-  bool end_told;     /* the reactor knows */
+  bool paused;      /* by psock_connection_pause */
+  bool full;        /* input rests: the output queue is too long */
+  bool more;        /* undispatched input, out of budget */
+  bool input_ended; /* the transport has said so */
+  bool end_told;    /* the reactor knows */
   bool wants_room;
   bool wants_drain;
-  bool reading;      /* a batch is on the stack: it flushes at its end */
+  bool drain_told; /* a drain was asked for, now or earlier */
+  bool reading;    /* a batch is on the stack: it flushes at its end */
   bool transport_open;
-  bool quiet;        /* CLOSING: no send is in progress any more */
-  bool shut;         /* CLOSING: the output is shut down */
+  bool quiet; /* CLOSING: no send is in progress any more */
+  bool shut;  /* CLOSING: the output is shut down */
   struct psock_connection_stats stats;
 };
 
@@ -89,8 +90,10 @@ void psock_connection_advance_close(psock_connection *connection);
 /* Tells the transport in which directions something is wanted. */
 void psock_connection_watch(psock_connection *connection);
 
+/* Has the work that was noted done at the end of the turn. */
 static inline void psock_connection_defer(psock_connection *connection) {
-  psock_loop_defer(connection->loop, &connection->task);
+  if (connection->state < PSOCK_ENDING)
+    psock_loop_defer(connection->loop, &connection->task);
 }
 
 /* What psock_connection_new does, without looking at `options`. One without a

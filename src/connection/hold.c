@@ -27,8 +27,7 @@ static int keep_arena(psock_connection *connection) {
   return 0;
 }
 
-int psock_connection_hold(psock_connection *connection,
-    psock_hold **ret_hold) {
+int psock_connection_hold(psock_connection *connection, psock_hold **ret_hold) {
   struct psock_heap *heap = connection->loop->heap;
   if (connection->lent == NULL)
     return PSOCK_EINVAL;

@@ -82,7 +82,16 @@ static void skip_some(psock_connection *connection) {
   connection->skip -= length;
 }
 
-/* Takes what decode said. Returns whether to go on. */
+/* Ends the connection over its input. What was answered to earlier messages
+ * leaves, if the transport takes it at once. */
+static bool refuse(psock_connection *connection, int reason) {
+  psock_connection_flush(connection);
+  psock_connection_fail(connection, reason);
+  return false;
+}
+
+/* Takes what decode said; a codec that takes no byte of a message would never
+ * come to an end. Returns whether to go on. */
 static bool take_decoded(psock_connection *connection, int result,
     const struct psock_decoded *decoded) {
   struct psock_block *in = connection->in;
@@ -94,24 +103,20 @@ static bool take_decoded(psock_connection *connection, int result,
         decoded->needed > length ? decoded->needed : length + 1;
     return false;
   case PSOCK_DECODE_SKIP:
+    if (decoded->consumed == 0)
+      return refuse(connection, PSOCK_EINVAL);
     connection->skip = decoded->consumed;
     skip_some(connection);
-    return decoded->consumed > 0;
+    return true;
+  case PSOCK_DECODE_MESSAGE:
+    if (decoded->consumed == 0 || decoded->consumed > length)
+      return refuse(connection, PSOCK_EINVAL);
+    in->start += decoded->consumed;
+    give(connection, decoded->message);
+    return true;
   default:
-    break;
+    return refuse(connection, result);
   }
-  /* A codec that is done without taking a byte would never end. */
-  if (result == PSOCK_DECODE_MESSAGE &&
-      (decoded->consumed == 0 || decoded->consumed > length))
-    result = PSOCK_EINVAL;
-  if (result != PSOCK_DECODE_MESSAGE) {
-    psock_connection_flush(connection);
-    psock_connection_fail(connection, result < 0 ? result : PSOCK_EINVAL);
-    return false;
-  }
-  in->start += decoded->consumed;
-  give(connection, decoded->message);
-  return true;
 }
 
 /* Decodes and gives one message. Returns whether to go on. */
@@ -127,8 +132,8 @@ static bool step(psock_connection *connection) {
   struct psock_decoded decoded = {0};
   int result = PSOCK_ENOTSUP;
   if (codec != NULL && codec->decode != NULL)
-    result = codec->decode(codec, in->data + in->start, length, loop->arena,
-        &decoded);
+    result = codec->decode(
+        codec, in->data + in->start, length, loop->arena, &decoded);
   bool going = take_decoded(connection, result, &decoded);
   psock_arena_rewind(loop->arena);
   return going;
@@ -151,8 +156,8 @@ static void give_messages(psock_connection *connection, unsigned *budget) {
 }
 
 /* Replaces the input block by `block`, which gets what is left. */
-static void replace_input(psock_connection *connection,
-    struct psock_block *block) {
+static void replace_input(
+    psock_connection *connection, struct psock_block *block) {
   struct psock_block *in = connection->in;
   size_t length = psock_block_length(in);
   memcpy(block->data, in->data + in->start, length);
@@ -181,8 +186,8 @@ static void trim_input(psock_connection *connection) {
 }
 
 /* A block for a frame of `needed` bytes, `length` of which have come. */
-static struct psock_block *frame_block(psock_connection *connection,
-    size_t length, size_t needed) {
+static struct psock_block *frame_block(
+    psock_connection *connection, size_t length, size_t needed) {
   struct psock_pool *pool = &connection->loop->pool;
   if (needed <= receive_capacity())
     return psock_pool_get(pool, receive_capacity());
@@ -203,15 +208,15 @@ static size_t make_room(psock_connection *connection) {
   }
   size_t length = psock_block_length(in);
   size_t needed = connection->needed > length ? connection->needed : length + 1;
-  if (psock_block_room(in) == 0 ||
-      (in->capacity < receive_capacity() && in->capacity - in->start < needed)) {
+  size_t room = psock_block_room(in);
+  if (room == 0 || (needed <= receive_capacity() && room < needed - length)) {
     in = frame_block(connection, length, needed);
     if (in == NULL)
       return 0;
     replace_input(connection, in);
   }
   /* What is behind a large frame would have to be moved out of its block. */
-  size_t room = psock_block_room(in);
+  room = psock_block_room(in);
   if (needed > receive_capacity() && room > needed - length)
     room = needed - length;
   return room;
@@ -228,7 +233,8 @@ static size_t receive(psock_connection *connection, bool *ret_filled) {
     return 0;
   }
   struct psock_block *in = connection->in;
-  ssize_t received = transport->ops->receive(transport, in->data + in->end, room);
+  ssize_t received =
+      transport->ops->receive(transport, in->data + in->end, room);
   connection->stats.receives++;
   if (received == 0)
     connection->input_ended = true;

@@ -45,7 +45,7 @@ struct psock_listener {
   struct psock_connection_options connection;
   struct psock_list connections; /* of struct accepted */
   struct psock_alarm resume;
-  struct psock_owned owned; /* by the loop */
+  struct psock_owned owned;  /* by the loop */
   struct psock_task drained; /* calls options that were given to drain */
   void (*on_drained)(void *data);
   void *drained_data;
@@ -154,8 +154,8 @@ static void set_options(const psock_listener *listener, int fd) {
 }
 
 /* Makes a connection of `fd`, which it takes on success. */
-static int make_connection(psock_listener *listener, int fd,
-    psock_connection **ret_connection) {
+static int make_connection(
+    psock_listener *listener, int fd, psock_connection **ret_connection) {
   psock_loop *loop = listener->loop;
   struct accepted *accepted =
       psock_alloc(&loop->heap->allocator, sizeof *accepted);
@@ -166,8 +166,8 @@ static int make_connection(psock_listener *listener, int fd,
   if (error != 0)
     goto err_after_alloc;
   psock_connection *connection;
-  error = psock_connection_make(loop, transport, &listener->connection,
-      &connection);
+  error = psock_connection_make(
+      loop, transport, &listener->connection, &connection);
   if (error != 0)
     goto err_after_transport;
   *accepted = (struct accepted){.listener = listener, .connection = connection};
@@ -188,8 +188,8 @@ err_after_alloc:
 static void introduce(psock_listener *listener, psock_connection *connection) {
   psock_reactor reactor = {.ops = NULL};
   psock_connection_enter(connection);
-  int refused = listener->options.accepted(listener->options.data, connection,
-      &reactor);
+  int refused =
+      listener->options.accepted(listener->options.data, connection, &reactor);
   if (connection->state == PSOCK_ENDED) {
     listener->stats.refused++;
   } else if (refused != 0 || !psock_reactor_is_valid(&reactor)) {
@@ -305,8 +305,8 @@ static int open_socket(psock_listener *listener) {
   if (listen(fd, listener->options.backlog) == 0 &&
       getsockname(fd, (struct sockaddr *)&name.storage, &name.length) == 0) {
     listener->address = name;
-    return listener->loop->ops->watch(listener->loop, &listener->io,
-        PSOCK_READ);
+    return listener->loop->ops->watch(
+        listener->loop, &listener->io, PSOCK_READ);
   }
   return psock_error_from_errno(errno);
 }
@@ -315,8 +315,8 @@ static void init(psock_listener *listener, psock_loop *loop,
     const struct psock_address *address,
     const struct psock_listener_options *options) {
   *listener = (psock_listener){.loop = loop, .address = *address};
-  psock_options_copy(&listener->options, sizeof listener->options, options,
-      options->size);
+  psock_options_copy(
+      &listener->options, sizeof listener->options, options, options->size);
   psock_options_copy(&listener->connection, sizeof listener->connection,
       options->connection, options->connection->size);
   if (listener->options.max_connections == 0)
@@ -368,19 +368,19 @@ err_after_alloc:
   return error;
 }
 
-void psock_listener_get_address(const psock_listener *listener,
-    struct psock_address *ret_address) {
+void psock_listener_get_address(
+    const psock_listener *listener, struct psock_address *ret_address) {
   *ret_address = listener->address;
 }
 
-void psock_listener_get_stats(const psock_listener *listener,
-    struct psock_listener_stats *ret_stats) {
-  psock_options_fill(ret_stats, ret_stats->size, &listener->stats,
-      sizeof listener->stats);
+void psock_listener_get_stats(
+    const psock_listener *listener, struct psock_listener_stats *ret_stats) {
+  psock_options_fill(
+      ret_stats, ret_stats->size, &listener->stats, sizeof listener->stats);
 }
 
-int psock_listener_drain(psock_listener *listener, void (*drained)(void *data),
-    void *data) {
+int psock_listener_drain(
+    psock_listener *listener, void (*drained)(void *data), void *data) {
   if (listener->draining)
     return PSOCK_EINVAL;
   listener->draining = true;

@@ -37,8 +37,8 @@ static bool is_stale(const struct psock_address *address) {
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0)
     return false;
-  int result = connect(fd, (const struct sockaddr *)&address->storage,
-      address->length);
+  int result =
+      connect(fd, (const struct sockaddr *)&address->storage, address->length);
   bool stale = result != 0 && errno == ECONNREFUSED;
   close(fd);
   return stale;
@@ -72,8 +72,8 @@ int psock_unix_path_bind(int fd, const struct psock_address *address,
   return 0;
 }
 
-void psock_unix_path_remove(const struct psock_unix_path *made,
-    const struct psock_address *address) {
+void psock_unix_path_remove(
+    const struct psock_unix_path *made, const struct psock_address *address) {
   struct stat status;
   const char *path = path_of(address);
   if (made->made && lstat(path, &status) == 0 &&

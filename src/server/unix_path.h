@@ -19,7 +19,7 @@ int psock_unix_path_bind(int fd, const struct psock_address *address,
     struct psock_unix_path *ret_path);
 
 /* Removes the file, if it is still the one that was made. */
-void psock_unix_path_remove(const struct psock_unix_path *path,
-    const struct psock_address *address);
+void psock_unix_path_remove(
+    const struct psock_unix_path *path, const struct psock_address *address);
 
 #endif

@@ -35,8 +35,8 @@ static bool read_port(const char *text, in_port_t *ret_port) {
   return true;
 }
 
-static void set_ipv4(struct psock_address *address, struct in_addr host,
-    in_port_t port) {
+static void set_ipv4(
+    struct psock_address *address, struct in_addr host, in_port_t port) {
   struct sockaddr_in in = {
       .sin_family = AF_INET,
       .sin_port = port,
@@ -46,8 +46,8 @@ static void set_ipv4(struct psock_address *address, struct in_addr host,
   address->length = sizeof in;
 }
 
-static void set_ipv6(struct psock_address *address, struct in6_addr host,
-    in_port_t port) {
+static void set_ipv6(
+    struct psock_address *address, struct in6_addr host, in_port_t port) {
   struct sockaddr_in6 in = {
       .sin6_family = AF_INET6,
       .sin6_port = port,
@@ -111,8 +111,8 @@ int psock_address_parse(const char *text, struct psock_address *ret_address) {
   return 0;
 }
 
-static void format_unix(const struct psock_address *address, char *text,
-    size_t size) {
+static void format_unix(
+    const struct psock_address *address, char *text, size_t size) {
   const struct sockaddr_un *un =
       (const struct sockaddr_un *)(const void *)&address->storage;
   size_t length = 0;
@@ -124,8 +124,8 @@ static void format_unix(const struct psock_address *address, char *text,
     snprintf(text, size, UNIX "%.*s", (int)length, un->sun_path);
 }
 
-void psock_address_format(const struct psock_address *address, char *ret_text,
-    size_t size) {
+void psock_address_format(
+    const struct psock_address *address, char *ret_text, size_t size) {
   char host[INET6_ADDRSTRLEN] = "";
   const void *storage = &address->storage;
   const struct sockaddr_in *in = storage;

@@ -85,8 +85,8 @@ static size_t least(size_t one, size_t other) {
   return one < other ? one : other;
 }
 
-static ssize_t memory_receive(psock_transport *transport, void *buffer,
-    size_t length) {
+static ssize_t memory_receive(
+    psock_transport *transport, void *buffer, size_t length) {
   struct memory_end *end = end_of(transport);
   int error = fault_of(end, PSOCK_MEMORY_RECEIVE);
   if (error != 0)
@@ -106,8 +106,8 @@ static ssize_t memory_receive(psock_transport *transport, void *buffer,
 }
 
 /* Puts bytes at the end of the ring, as many as fit. */
-static size_t ring_put(struct memory_end *end, const uint8_t *bytes,
-    size_t length) {
+static size_t ring_put(
+    struct memory_end *end, const uint8_t *bytes, size_t length) {
   length = least(length, end->capacity - end->length);
   size_t at = (end->start + end->length) % end->capacity;
   size_t first = least(length, end->capacity - at);
@@ -117,8 +117,8 @@ static size_t ring_put(struct memory_end *end, const uint8_t *bytes,
   return length;
 }
 
-static ssize_t memory_send(psock_transport *transport,
-    const struct iovec *vectors, int count) {
+static ssize_t memory_send(
+    psock_transport *transport, const struct iovec *vectors, int count) {
   struct memory_end *end = end_of(transport);
   int error = fault_of(end, PSOCK_MEMORY_SEND);
   if (error != 0)

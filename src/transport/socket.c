@@ -16,8 +16,8 @@
 
 /*
  * Stream sockets: TCP, unix, and either end of a socketpair. Output goes by
- * sendmsg, because writev has no way to say that a closed peer is no reason
- * for SIGPIPE. A call that a signal interrupts is made again.
+ * send and sendmsg, because writev has no way to say that a closed peer is no
+ * reason for SIGPIPE. A call that a signal interrupts is made again.
  */
 
 struct socket_transport {
@@ -53,8 +53,8 @@ static int socket_open(psock_transport *transport) {
   return 0;
 }
 
-static ssize_t socket_receive(psock_transport *transport, void *buffer,
-    size_t length) {
+static ssize_t socket_receive(
+    psock_transport *transport, void *buffer, size_t length) {
   ssize_t received;
   do
     received = recv(socket_fd(transport), buffer, length, 0);
@@ -62,15 +62,22 @@ static ssize_t socket_receive(psock_transport *transport, void *buffer,
   return received < 0 ? psock_error_from_errno(errno) : received;
 }
 
-static ssize_t socket_send(psock_transport *transport,
-    const struct iovec *vectors, int count) {
+static ssize_t send_vectors(int fd, const struct iovec *vectors, int count) {
+  /* The usual case is worth the system call that takes less time. */
+  if (count == 1)
+    return send(fd, vectors->iov_base, vectors->iov_len, MSG_NOSIGNAL);
   struct msghdr message = {
       .msg_iov = (struct iovec *)(uintptr_t)vectors,
       .msg_iovlen = (size_t)count,
   };
+  return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
+static ssize_t socket_send(
+    psock_transport *transport, const struct iovec *vectors, int count) {
   ssize_t sent;
   do
-    sent = sendmsg(socket_fd(transport), &message, MSG_NOSIGNAL);
+    sent = send_vectors(socket_fd(transport), vectors, count);
   while (sent < 0 && errno == EINTR);
   return sent < 0 ? psock_error_from_errno(errno) : sent;
 }
@@ -89,9 +96,11 @@ static int socket_watch(psock_transport *transport, unsigned directions) {
   return socket->loop->ops->watch(socket->loop, &socket->io, directions);
 }
 
-static int socket_peer(const psock_transport *transport,
-    struct psock_address *ret_address) {
+static int socket_peer(
+    const psock_transport *transport, struct psock_address *ret_address) {
   struct psock_address address = {.length = sizeof address.storage};
+  if (((const struct socket_transport *)transport)->opening != 0)
+    return PSOCK_EAGAIN;
   if (getpeername(socket_fd(transport), (struct sockaddr *)&address.storage,
           &address.length) != 0)
     return psock_error_from_errno(errno);
@@ -149,8 +158,8 @@ static void socket_ready(struct psock_io *io, unsigned directions) {
   socket->transport.ready(socket->transport.owner, directions);
 }
 
-int psock_socket_new(psock_loop *loop, int fd, int opening,
-    psock_transport **ret_transport) {
+int psock_socket_new(
+    psock_loop *loop, int fd, int opening, psock_transport **ret_transport) {
   struct socket_transport *socket =
       psock_alloc(&loop->heap->allocator, sizeof *socket);
   if (socket == NULL)
@@ -175,8 +184,8 @@ static bool is_connected_stream(int fd) {
          getpeername(fd, (struct sockaddr *)&peer, &peer_size) == 0;
 }
 
-int psock_transport_socket_new(psock_loop *loop, int fd,
-    psock_transport **ret_transport) {
+int psock_transport_socket_new(
+    psock_loop *loop, int fd, psock_transport **ret_transport) {
   if (!is_connected_stream(fd))
     return PSOCK_EINVAL;
   int flags = fcntl(fd, F_GETFL);

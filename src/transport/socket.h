@@ -10,10 +10,11 @@
  * that connect has given, for the connection to end with. Takes `fd` on
  * success. Returns 0 or PSOCK_ENOMEM.
  */
-int psock_socket_new(psock_loop *loop, int fd, int opening,
-    psock_transport **ret_transport);
+int psock_socket_new(
+    psock_loop *loop, int fd, int opening, psock_transport **ret_transport);
 
-/* Frees the transport, which nothing watches, and leaves its descriptor open. */
+/* Frees the transport, which nothing watches, and leaves its descriptor open.
+ */
 void psock_socket_forget(psock_transport *transport);
 
 #endif
