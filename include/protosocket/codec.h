@@ -35,6 +35,9 @@ struct psock_decoded {
                           are is allowed: the rest is ignored as it comes */
   size_t needed;       /* bytes, from the first, without which another try
                           is useless; 0: not known, any more will do */
+  size_t scanned;      /* kept for the codec from one INCOMPLETE to the next
+                          try at the same bytes, at first 0: how many of them
+                          need not be looked at again */
 };
 
 struct psock_codec {

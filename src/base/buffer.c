@@ -19,14 +19,6 @@ void psock_buffer_init(
   *buffer = (struct psock_buffer){.pool = pool, .any_thread = any_thread};
 }
 
-struct psock_buffer_mark psock_buffer_mark(const struct psock_buffer *buffer) {
-  return (struct psock_buffer_mark){
-      .tail = buffer->tail,
-      .tail_end = buffer->tail == NULL ? 0 : buffer->tail->end,
-      .length = buffer->length,
-  };
-}
-
 /* The first block behind `mark`. */
 static struct psock_block *after_mark(
     const struct psock_buffer *buffer, const struct psock_buffer_mark *mark) {

@@ -30,7 +30,14 @@ struct psock_buffer_mark {
 void psock_buffer_init(
     struct psock_buffer *buffer, struct psock_pool *pool, bool any_thread);
 
-struct psock_buffer_mark psock_buffer_mark(const struct psock_buffer *buffer);
+static inline struct psock_buffer_mark psock_buffer_mark(
+    const struct psock_buffer *buffer) {
+  return (struct psock_buffer_mark){
+      .tail = buffer->tail,
+      .tail_end = buffer->tail == NULL ? 0 : buffer->tail->end,
+      .length = buffer->length,
+  };
+}
 
 /* Takes back everything behind `mark`. Lent blocks are freed without calling
  * their release. */

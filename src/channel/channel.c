@@ -92,6 +92,7 @@ void psock_channel_unref(struct psock_channel *channel) {
 
 void psock_channel_list(
     struct psock_channel *channel, struct psock_lane *lane) {
+  atomic_store_explicit(&lane->known, true, memory_order_relaxed);
   if (atomic_exchange(&lane->listed, true))
     return;
   psock_mail_post(&channel->filled, &lane->mail);
@@ -102,8 +103,11 @@ void psock_channel_list(
 }
 
 /* Takes the lane's mutex, unless a send is in progress: then the lane will be
- * listed when that is over. */
-static bool lane_try(struct psock_lane *lane) {
+ * listed when that is over. Once no send can succeed any more, whoever has the
+ * mutex is about to find that out and gives it back at once. */
+static bool lane_try(struct psock_channel *channel, struct psock_lane *lane) {
+  if (channel->settled)
+    return pthread_mutex_lock(&lane->mutex) == 0;
   if (pthread_mutex_trylock(&lane->mutex) == 0)
     return true;
   atomic_store(&lane->missed, true);
@@ -147,34 +151,50 @@ uint64_t psock_channel_collect_local(struct psock_channel *channel,
   return messages;
 }
 
-/* Frees a lane that was dropped, unless it has been listed again since. */
-static void bury(struct psock_channel *channel, struct psock_lane *lane) {
+/* Frees lanes that were dropped, but for those that have been listed again
+ * since. */
+static void bury(struct psock_channel *channel, struct psock_lane *dropped) {
+  struct psock_lane *buried = NULL;
+  if (dropped == NULL)
+    return;
   pthread_mutex_lock(&channel->mutex);
-  bool listed = atomic_load(&lane->listed);
-  if (!listed)
+  while (dropped != NULL) {
+    struct psock_lane *lane = dropped;
+    dropped = lane->burial;
+    if (atomic_load(&lane->listed))
+      continue;
     psock_list_remove(&lane->node);
+    lane->burial = buried;
+    buried = lane;
+  }
   pthread_mutex_unlock(&channel->mutex);
-  if (!listed)
+  while (buried != NULL) {
+    struct psock_lane *lane = buried;
+    buried = lane->burial;
     psock_lane_free(lane);
+  }
 }
 
 uint64_t psock_channel_collect_lanes(struct psock_channel *channel,
     struct psock_buffer *bytes, struct psock_buffer *records) {
   uint64_t messages = 0;
   struct psock_block *released = NULL;
+  struct psock_lane *dropped = NULL;
   struct psock_mail *mail = psock_mail_take(&channel->filled);
   while (mail != NULL) {
     struct psock_lane *lane = PSOCK_CONTAINER(mail, struct psock_lane, mail);
     mail = mail->next;
     atomic_store(&lane->listed, false);
-    if (!lane_try(lane))
+    if (!lane_try(channel, lane))
       continue;
     messages += take(&lane->sender, bytes, records, &released);
-    bool dropped = lane->dropped;
+    if (lane->dropped) {
+      lane->burial = dropped;
+      dropped = lane;
+    }
     pthread_mutex_unlock(&lane->mutex);
-    if (dropped)
-      bury(channel, lane);
   }
+  bury(channel, dropped);
   run_released(bytes->pool, released);
   return messages;
 }
@@ -230,10 +250,11 @@ void psock_channel_drained(struct psock_channel *channel, size_t length) {
 }
 
 /* Whether no send on `lane` is in progress, now that the channel is closed. */
-static bool lane_is_quiet(struct psock_lane *lane, bool wait) {
+static bool lane_is_quiet(
+    struct psock_channel *channel, struct psock_lane *lane, bool wait) {
   if (wait)
     pthread_mutex_lock(&lane->mutex);
-  else if (!lane_try(lane))
+  else if (!lane_try(channel, lane))
     return false;
   pthread_mutex_unlock(&lane->mutex);
   return true;
@@ -245,11 +266,12 @@ bool psock_channel_close(struct psock_channel *channel, bool wait) {
   pthread_mutex_lock(&channel->mutex);
   pthread_cond_broadcast(&channel->room);
   for (struct psock_list *node = channel->lanes.next; node != &channel->lanes;
-       node = node->next)
-    quiet =
-        lane_is_quiet(PSOCK_CONTAINER(node, struct psock_lane, node), wait) &&
-        quiet;
+       node = node->next) {
+    struct psock_lane *lane = PSOCK_CONTAINER(node, struct psock_lane, node);
+    quiet = lane_is_quiet(channel, lane, wait) && quiet;
+  }
   pthread_mutex_unlock(&channel->mutex);
+  channel->settled = quiet;
   return quiet;
 }
 

@@ -43,7 +43,9 @@ struct psock_lane {
   pthread_mutex_t mutex;
   atomic_bool listed;
   atomic_bool missed;
-  bool dropped; /* the loop frees it */
+  atomic_bool known; /* was listed once: the loop may be looking at it */
+  bool dropped;      /* the loop frees it */
+  struct psock_lane *burial; /* the next one to be freed */
 };
 
 /* What a channel tells its connection, on the loop's thread. */
@@ -67,6 +69,7 @@ struct psock_channel {
   atomic_bool refused; /* some sender wants to know when there is room */
   psock_mailbox filled;
   struct psock_channel_owner *owner; /* NULL: detached; loop's thread */
+  bool settled; /* closed, and no send is in progress; loop's thread */
   struct psock_sender local;
   pthread_mutex_t mutex; /* over what follows */
   pthread_cond_t room;

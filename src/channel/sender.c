@@ -58,6 +58,11 @@ static int refuse(struct psock_sender *sender, size_t length) {
   return PSOCK_EFULL;
 }
 
+static void uncharge(struct psock_sender *sender, size_t length) {
+  if (!sender->local)
+    atomic_fetch_sub(&sender->channel->queued, length);
+}
+
 /* Adds `length` bytes to what is queued for the connection, or refuses. A
  * local sender's bytes are added when they are collected. */
 static int charge(struct psock_sender *sender, size_t length) {
@@ -71,7 +76,7 @@ static int charge(struct psock_sender *sender, size_t length) {
   size_t queued = atomic_fetch_add(&channel->queued, length);
   if (queued <= channel->capacity - length)
     return 0;
-  atomic_fetch_sub(&channel->queued, length);
+  uncharge(sender, length);
   return refuse(sender, length);
 }
 
@@ -103,29 +108,39 @@ static int add_release(struct psock_sender *sender,
   return 0;
 }
 
+/* What goes along with the messages behind `bytes`; all or nothing. */
+static int attach(struct psock_sender *sender,
+    const struct psock_buffer_mark *bytes,
+    const struct psock_send_options *options) {
+  struct psock_buffer_mark records = psock_buffer_mark(&sender->records);
+  int error = 0;
+  if (options->record != NULL)
+    error = add_record(sender, options->record);
+  if (error == 0 && options->release != NULL)
+    error = add_release(sender, bytes, options);
+  if (error != 0)
+    psock_buffer_rewind(&sender->records, &records);
+  return error;
+}
+
 /* Everything about one send, all or nothing. The caller has the sender for
  * itself. */
 static int enqueue(struct psock_sender *sender, const void *const *messages,
     size_t count, const struct psock_send_options *options) {
   struct psock_buffer_mark bytes = psock_buffer_mark(&sender->bytes);
-  struct psock_buffer_mark records = psock_buffer_mark(&sender->records);
   int error = encode_all(sender, messages, count, options->release != NULL);
-  if (error == 0 && options->record != NULL)
-    error = add_record(sender, options->record);
+  size_t length = sender->bytes.length - bytes.length;
   if (error == 0)
-    error = charge(sender, sender->bytes.length - bytes.length);
-  if (error == 0 && options->release != NULL) {
-    error = add_release(sender, &bytes, options);
-    if (error != 0 && !sender->local)
-      atomic_fetch_sub(
-          &sender->channel->queued, sender->bytes.length - bytes.length);
+    error = charge(sender, length);
+  if (error == 0 && (options->record != NULL || options->release != NULL)) {
+    error = attach(sender, &bytes, options);
+    if (error != 0)
+      uncharge(sender, length);
   }
-  if (error == 0) {
+  if (error == 0)
     sender->messages += count;
-    return 0;
-  }
-  psock_buffer_rewind(&sender->bytes, &bytes);
-  psock_buffer_rewind(&sender->records, &records);
+  else
+    psock_buffer_rewind(&sender->bytes, &bytes);
   return error;
 }
 
@@ -276,17 +291,17 @@ void psock_sender_drop(psock_sender *sender) {
   struct psock_channel *channel = sender->channel;
   psock_channel_ref(channel);
   pthread_mutex_lock(&channel->mutex);
-  bool detached = channel->detached;
+  bool mine = channel->detached || !atomic_load(&lane->known);
   pthread_mutex_lock(&lane->mutex);
   lane->dropped = true;
   psock_sender_fini(sender);
   pthread_mutex_unlock(&lane->mutex);
-  if (detached)
+  if (mine)
     psock_list_remove(&lane->node);
   else
     psock_channel_list(channel, lane); /* The loop frees it. */
   pthread_mutex_unlock(&channel->mutex);
-  if (detached)
+  if (mine)
     psock_lane_free(lane);
   psock_channel_unref(channel);
 }

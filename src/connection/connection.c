@@ -236,7 +236,10 @@ static void lanes_filled(struct psock_channel_owner *owner) {
       PSOCK_CONTAINER(owner, psock_connection, owner);
   psock_connection_enter(connection);
   if (connection->state == PSOCK_ENDING) {
-    if (psock_channel_close(connection->channel, false))
+    /* A lane has to be taken off the list to be able to report again. */
+    psock_connection_collect(connection);
+    if (connection->state == PSOCK_ENDING &&
+        psock_channel_close(connection->channel, false))
       finish(connection);
   } else {
     psock_connection_collect(connection);

@@ -41,6 +41,7 @@ struct psock_connection {
   struct psock_arena *lent;    /* has the message that is being given */
   struct psock_arena *kept;    /* the same, if somebody holds the message */
   size_t needed;               /* bytes in `in` before another decode */
+  size_t scanned;              /* what decode noted of that many */
   size_t skip;                 /* bytes to be ignored */
   struct psock_task task;      /* what is to be done at the turn's end */
   struct psock_alarm alarm;    /* the end of OPENING, or of CLOSING */

@@ -17,7 +17,7 @@
  */
 
 /* What one receive is offered. */
-#define RECEIVE_SIZE ((size_t)64 << 10)
+#define RECEIVE_SIZE ((size_t)128 << 10)
 
 /* The capacity of the block for that, in the pool's terms. */
 static size_t receive_capacity(void) {
@@ -97,8 +97,10 @@ static bool take_decoded(psock_connection *connection, int result,
   struct psock_block *in = connection->in;
   size_t length = psock_block_length(in);
   connection->needed = 0;
+  connection->scanned = 0;
   switch (result) {
   case PSOCK_DECODE_INCOMPLETE:
+    connection->scanned = decoded->scanned;
     connection->needed =
         decoded->needed > length ? decoded->needed : length + 1;
     return false;
@@ -129,7 +131,7 @@ static bool step(psock_connection *connection) {
     return false;
   psock_loop *loop = connection->loop;
   const psock_codec *codec = connection->inbound;
-  struct psock_decoded decoded = {0};
+  struct psock_decoded decoded = {.scanned = connection->scanned};
   int result = PSOCK_ENOTSUP;
   if (codec != NULL && codec->decode != NULL)
     result = codec->decode(
