@@ -39,8 +39,10 @@ struct psock_loop_options {
    * valid during the call. Default: nothing is logged. */
   void (*log)(void *data, enum psock_log_level level, const char *text);
   void *log_data;
-  /* Bytes of buffers and arenas held for all connections of the loop above
-   * which listeners stop accepting until it falls again. Default 512 MiB. */
+  /* Bytes of buffers, arenas and senders held for all connections of the loop
+   * above which listeners stop accepting, and clones of senders are refused
+   * (PSOCK_ENOMEM) when they need more, until it falls again. Default
+   * 512 MiB. */
   size_t max_held;
   /* Bytes of emptied buffers kept for the next use. Default 8 MiB. */
   size_t max_cached;

@@ -152,12 +152,15 @@ struct psock_block *psock_pool_get_shared(
     struct psock_pool *pool, size_t capacity) {
   int order = order_for(capacity);
   if (order < 0)
-    return psock_block_new(pool->heap, capacity);
+    return psock_heap_is_full(pool->heap)
+               ? NULL
+               : psock_block_new(pool->heap, capacity);
   pthread_mutex_lock(&pool->mutex);
   struct psock_block *block =
       list_pop(&pool->shared[order], &pool->shared_cached);
   pthread_mutex_unlock(&pool->mutex);
-  if (block == NULL)
+  /* Senders can be refused; whoever receives can't. */
+  if (block == NULL && !psock_heap_is_full(pool->heap))
     block = block_of_order(pool->heap, order);
   if (block != NULL)
     block->shared = true;

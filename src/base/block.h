@@ -59,7 +59,8 @@ struct psock_block *psock_pool_get(struct psock_pool *pool, size_t capacity);
 struct psock_block *psock_pool_get_cached(
     struct psock_pool *pool, size_t capacity);
 
-/* The same as psock_pool_get, from any thread. */
+/* The same as psock_pool_get, from any thread; NULL also when the loop holds as
+ * much as allowed. */
 struct psock_block *psock_pool_get_shared(
     struct psock_pool *pool, size_t capacity);
 

@@ -69,7 +69,8 @@ static void append_block(
 /* Adds an empty block for at least `length` bytes. */
 static struct psock_block *add_block(
     struct psock_buffer *buffer, size_t length) {
-  if (buffer->tail != NULL && length < NEXT_BLOCK)
+  /* Between lent bytes there is little. */
+  if (buffer->tail != NULL && !is_lent(buffer->tail) && length < NEXT_BLOCK)
     length = NEXT_BLOCK;
   struct psock_block *block = buffer->any_thread
                                   ? psock_pool_get_shared(buffer->pool, length)

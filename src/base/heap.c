@@ -19,6 +19,7 @@ struct psock_heap *psock_heap_new(const struct psock_allocator *allocator) {
   atomic_init(&heap->held, 0);
   atomic_init(&heap->held_peak, 0);
   atomic_init(&heap->thread, pthread_self());
+  heap->max_held = SIZE_MAX;
   heap->pool = NULL;
   return heap;
 }
@@ -47,6 +48,10 @@ void *psock_heap_hold(struct psock_heap *heap, size_t size) {
              memory_order_relaxed, memory_order_relaxed))
     continue;
   return memory;
+}
+
+void *psock_heap_hold_more(struct psock_heap *heap, size_t size) {
+  return psock_heap_is_full(heap) ? NULL : psock_heap_hold(heap, size);
 }
 
 void psock_heap_release(struct psock_heap *heap, void *memory, size_t size) {

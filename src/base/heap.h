@@ -20,6 +20,7 @@ struct psock_heap {
   atomic_uint references;
   atomic_size_t held;
   atomic_size_t held_peak;
+  size_t max_held;
   _Atomic(pthread_t) thread; /* the loop's */
   struct psock_pool *pool;   /* of that thread's loop; NULL: it has gone */
 };
@@ -36,8 +37,18 @@ static inline bool psock_heap_is_home(const struct psock_heap *heap) {
       atomic_load_explicit(&heap->thread, memory_order_relaxed));
 }
 
+/* Whether so much is held that no more work should be begun. Any thread. */
+static inline bool psock_heap_is_full(const struct psock_heap *heap) {
+  return atomic_load_explicit(&heap->held, memory_order_relaxed) >
+         heap->max_held;
+}
+
 /* Memory that is counted as held; freed with the same size. */
 void *psock_heap_hold(struct psock_heap *heap, size_t size);
+
+/* The same for what can be refused: NULL also when as much as allowed is
+ * held. */
+void *psock_heap_hold_more(struct psock_heap *heap, size_t size);
 void psock_heap_release(struct psock_heap *heap, void *memory, size_t size);
 
 /*

@@ -33,10 +33,10 @@ int psock_loop_init(psock_loop *loop, const struct psock_loop_ops *ops,
       .heap = heap,
       .alarms = {.heap = heap},
       .alarm_at = PSOCK_NEVER,
-      .max_held = options.max_held == 0 ? DEFAULT_MAX_HELD : options.max_held,
       .log = options.log,
       .log_data = options.log_data,
   };
+  heap->max_held = options.max_held == 0 ? DEFAULT_MAX_HELD : options.max_held;
   psock_list_init(&loop->tasks);
   psock_list_init(&loop->owned);
   atomic_init(&loop->letters, NULL);
@@ -157,11 +157,6 @@ void psock_loop_stop_alarm(psock_loop *loop, struct psock_alarm *alarm) {
   /* With none left, the loop must be able to come to its end. */
   loop->alarm_at = PSOCK_NEVER;
   loop->ops->set_alarm(loop, PSOCK_NEVER);
-}
-
-bool psock_loop_overloaded(const psock_loop *loop) {
-  return atomic_load_explicit(&loop->heap->held, memory_order_relaxed) >
-         loop->max_held;
 }
 
 uint64_t psock_loop_now(const psock_loop *loop) {

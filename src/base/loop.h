@@ -68,7 +68,6 @@ struct psock_loop {
   struct psock_list owned;
   psock_mailbox letters;
   atomic_bool sleeping; /* the next letter has to wake the loop */
-  size_t max_held;
   uint64_t connections;
   atomic_uint_fast64_t wakeups;
   uint64_t ended[PSOCK_ERROR_COUNT + 1];
@@ -118,8 +117,5 @@ void psock_loop_post(psock_loop *loop, struct psock_letter *letter);
 void psock_loop_start_alarm(
     psock_loop *loop, struct psock_alarm *alarm, uint64_t after);
 void psock_loop_stop_alarm(psock_loop *loop, struct psock_alarm *alarm);
-
-/* Whether so much memory is held that no more work should be begun. */
-bool psock_loop_overloaded(const psock_loop *loop);
 
 #endif

@@ -94,6 +94,10 @@ static void on_nothing(struct ev_loop *ev, ev_watcher *watcher, int events) {
 /* Makes libev's list of pending events as long as `count`. */
 static int grow_pending(struct ev_backend *backend, int count) {
   const struct psock_allocator *allocator = &backend->loop.heap->allocator;
+  /* Events that were cleared keep their places until the turn's end. */
+  count -= (int)ev_pending_count(backend->ev);
+  if (count <= 0)
+    return 0;
   ev_watcher *watchers =
       psock_alloc(allocator, (size_t)count * sizeof *watchers);
   if (watchers == NULL)

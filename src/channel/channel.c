@@ -145,7 +145,6 @@ static uint64_t take(struct psock_sender *sender, struct psock_buffer *bytes,
 uint64_t psock_channel_collect_local(struct psock_channel *channel,
     struct psock_buffer *bytes, struct psock_buffer *records) {
   struct psock_block *released = NULL;
-  atomic_fetch_add(&channel->queued, channel->local.bytes.length);
   uint64_t messages = take(&channel->local, bytes, records, &released);
   run_released(bytes->pool, released);
   return messages;
@@ -242,6 +241,9 @@ static void announce_room(struct psock_channel *channel) {
 }
 
 void psock_channel_drained(struct psock_channel *channel, size_t length) {
+  /* What was released may have ended the connection. */
+  if (channel->owner == NULL)
+    return;
   atomic_fetch_sub(&channel->queued, length);
   if (!atomic_load(&channel->refused) || !psock_channel_has_room(channel, 0))
     return;
@@ -249,13 +251,16 @@ void psock_channel_drained(struct psock_channel *channel, size_t length) {
     announce_room(channel);
 }
 
-/* Whether no send on `lane` is in progress, now that the channel is closed. */
+/* Whether no send on `lane` is in progress, now that the channel is closed.
+ * Whoever has just left it may not have listed it yet. */
 static bool lane_is_quiet(
     struct psock_channel *channel, struct psock_lane *lane, bool wait) {
   if (wait)
     pthread_mutex_lock(&lane->mutex);
   else if (!lane_try(channel, lane))
     return false;
+  if (lane->sender.messages > 0)
+    psock_channel_list(channel, lane);
   pthread_mutex_unlock(&lane->mutex);
   return true;
 }
@@ -301,5 +306,5 @@ void psock_channel_detach(struct psock_channel *channel) {
 }
 
 size_t psock_channel_queued(const struct psock_channel *channel) {
-  return atomic_load(&channel->queued) + channel->local.bytes.length;
+  return atomic_load(&channel->queued);
 }

@@ -64,7 +64,7 @@ struct psock_channel {
   psock_loop *loop;
   const psock_codec *codec; /* one that encodes, or NULL */
   size_t capacity;
-  atomic_size_t queued; /* bytes, but for those in the local sender */
+  atomic_size_t queued; /* bytes */
   atomic_bool closed;
   atomic_bool refused; /* some sender wants to know when there is room */
   psock_mailbox filled;
@@ -109,7 +109,7 @@ bool psock_channel_close(struct psock_channel *channel, bool wait);
  * connection's reference stays. */
 void psock_channel_detach(struct psock_channel *channel);
 
-/* Bytes queued, the local sender's included. */
+/* Bytes queued by all senders. Any thread. */
 size_t psock_channel_queued(const struct psock_channel *channel);
 
 /* ---- for both ends ---- */

@@ -32,7 +32,7 @@ void psock_sender_fini(struct psock_sender *sender) {
 void psock_lane_free(struct psock_lane *lane) {
   struct psock_channel *channel = lane->sender.channel;
   pthread_mutex_destroy(&lane->mutex);
-  psock_free(&channel->heap->allocator, lane);
+  psock_heap_release(channel->heap, lane, sizeof *lane);
   psock_channel_unref(channel);
 }
 
@@ -51,33 +51,19 @@ static int encode_all(struct psock_sender *sender, const void *const *messages,
   return error;
 }
 
-/* Remembers to tell the sender when `length` bytes have room. */
-static int refuse(struct psock_sender *sender, size_t length) {
-  atomic_store(&sender->refused, length);
-  atomic_store(&sender->channel->refused, true);
-  return PSOCK_EFULL;
-}
-
-static void uncharge(struct psock_sender *sender, size_t length) {
-  if (!sender->local)
-    atomic_fetch_sub(&sender->channel->queued, length);
-}
-
-/* Adds `length` bytes to what is queued for the connection, or refuses. A
- * local sender's bytes are added when they are collected. */
-static int charge(struct psock_sender *sender, size_t length) {
-  struct psock_channel *channel = sender->channel;
+/* Adds `length` bytes to what is queued for the connection, or refuses. Nobody
+ * ever sees more queued than there is: a sender that met that would wait for
+ * room which no end of anything announces. */
+static int charge(struct psock_channel *channel, size_t length) {
   if (length > channel->capacity)
     return PSOCK_ETOOBIG;
-  if (sender->local) {
-    size_t queued = psock_channel_queued(channel);
-    return queued > channel->capacity ? refuse(sender, length) : 0;
-  }
-  size_t queued = atomic_fetch_add(&channel->queued, length);
-  if (queued <= channel->capacity - length)
-    return 0;
-  uncharge(sender, length);
-  return refuse(sender, length);
+  size_t queued = atomic_load_explicit(&channel->queued, memory_order_relaxed);
+  do
+    if (queued > channel->capacity - length)
+      return PSOCK_EFULL;
+  while (!atomic_compare_exchange_weak(
+      &channel->queued, &queued, queued + length));
+  return 0;
 }
 
 static int add_record(
@@ -108,59 +94,60 @@ static int add_release(struct psock_sender *sender,
   return 0;
 }
 
-/* What goes along with the messages behind `bytes`; all or nothing. */
+/* What goes along with the messages behind `bytes`. */
 static int attach(struct psock_sender *sender,
     const struct psock_buffer_mark *bytes,
     const struct psock_send_options *options) {
-  struct psock_buffer_mark records = psock_buffer_mark(&sender->records);
   int error = 0;
   if (options->record != NULL)
     error = add_record(sender, options->record);
   if (error == 0 && options->release != NULL)
     error = add_release(sender, bytes, options);
-  if (error != 0)
-    psock_buffer_rewind(&sender->records, &records);
   return error;
 }
 
-/* Everything about one send, all or nothing. The caller has the sender for
- * itself. */
+/* Everything about one send, all or nothing; `ret_length` is how many bytes it
+ * takes, or would have taken. The caller has the sender for itself. */
 static int enqueue(struct psock_sender *sender, const void *const *messages,
-    size_t count, const struct psock_send_options *options) {
+    size_t count, const struct psock_send_options *options,
+    size_t *ret_length) {
   struct psock_buffer_mark bytes = psock_buffer_mark(&sender->bytes);
+  struct psock_buffer_mark records = psock_buffer_mark(&sender->records);
+  struct psock_block *released = sender->released;
   int error = encode_all(sender, messages, count, options->release != NULL);
-  size_t length = sender->bytes.length - bytes.length;
   if (error == 0)
-    error = charge(sender, length);
-  if (error == 0 && (options->record != NULL || options->release != NULL)) {
     error = attach(sender, &bytes, options);
-    if (error != 0)
-      uncharge(sender, length);
-  }
+  *ret_length = sender->bytes.length - bytes.length;
   if (error == 0)
+    error = charge(sender->channel, *ret_length);
+  if (error == 0) {
     sender->messages += count;
-  else
-    psock_buffer_rewind(&sender->bytes, &bytes);
+    return 0;
+  }
+  psock_buffer_rewind(&sender->bytes, &bytes);
+  psock_buffer_rewind(&sender->records, &records);
+  if (sender->released != released) {
+    psock_block_unref(sender->released);
+    sender->released = released;
+  }
   return error;
 }
 
 static int send_local(struct psock_sender *sender, const void *const *messages,
-    size_t count, const struct psock_send_options *options) {
+    size_t count, const struct psock_send_options *options,
+    size_t *ret_length) {
   struct psock_channel *channel = sender->channel;
   if (atomic_load_explicit(&channel->closed, memory_order_relaxed))
     return PSOCK_ECLOSED;
   bool was_empty = is_empty(sender);
-  int error = enqueue(sender, messages, count, options);
+  int error = enqueue(sender, messages, count, options, ret_length);
   if (error == 0 && was_empty)
     channel->owner->local_filled(channel->owner);
   return error;
 }
 
-/* Gives the lane back; if the loop wanted it meanwhile, tells the loop. */
-static void lane_leave(struct psock_channel *channel, struct psock_lane *lane) {
-  pthread_mutex_unlock(&lane->mutex);
-  if (!atomic_load(&lane->missed) || !atomic_exchange(&lane->missed, false))
-    return;
+/* Lists the lane from outside its mutex: the loop has to look at it. */
+static void call_loop(struct psock_channel *channel, struct psock_lane *lane) {
   pthread_mutex_lock(&channel->mutex);
   if (!channel->detached)
     psock_channel_list(channel, lane);
@@ -168,7 +155,8 @@ static void lane_leave(struct psock_channel *channel, struct psock_lane *lane) {
 }
 
 static int send_lane(struct psock_lane *lane, const void *const *messages,
-    size_t count, const struct psock_send_options *options) {
+    size_t count, const struct psock_send_options *options,
+    size_t *ret_length) {
   struct psock_sender *sender = &lane->sender;
   struct psock_channel *channel = sender->channel;
   if (atomic_load(&channel->closed))
@@ -177,23 +165,34 @@ static int send_lane(struct psock_lane *lane, const void *const *messages,
   int error = PSOCK_ECLOSED;
   if (!atomic_load(&channel->closed)) {
     bool was_empty = is_empty(sender);
-    error = enqueue(sender, messages, count, options);
-    /* Room that came between the refusal and the note of it is nobody's
-     * business yet: have the loop look. */
-    bool room = error == PSOCK_EFULL &&
-                psock_channel_has_room(channel, atomic_load(&sender->refused));
-    if ((error == 0 && was_empty) || room)
+    error = enqueue(sender, messages, count, options, ret_length);
+    if (error == 0 && was_empty)
       psock_channel_list(channel, lane);
   }
-  lane_leave(channel, lane);
+  pthread_mutex_unlock(&lane->mutex);
+  /* If the loop wanted the lane meanwhile, it can be had now. */
+  if (atomic_load(&lane->missed) && atomic_exchange(&lane->missed, false))
+    call_loop(channel, lane);
   return error;
 }
 
 static int send_once(struct psock_sender *sender, const void *const *messages,
-    size_t count, const struct psock_send_options *options) {
+    size_t count, const struct psock_send_options *options,
+    size_t *ret_length) {
   if (sender->local)
-    return send_local(sender, messages, count, options);
-  return send_lane((struct psock_lane *)sender, messages, count, options);
+    return send_local(sender, messages, count, options, ret_length);
+  return send_lane(
+      (struct psock_lane *)sender, messages, count, options, ret_length);
+}
+
+/* Remembers to tell the sender when `length` bytes have room. */
+static void note_refused(struct psock_sender *sender, size_t length) {
+  struct psock_channel *channel = sender->channel;
+  atomic_store(&sender->refused, length);
+  atomic_store(&channel->refused, true);
+  /* Room that came before this note was announced without it. */
+  if (!sender->local && psock_channel_has_room(channel, length))
+    call_loop(channel, (struct psock_lane *)sender);
 }
 
 static struct timespec deadline_after(uint64_t timeout) {
@@ -227,11 +226,21 @@ static int send_waiting(struct psock_sender *sender,
   if (sender->local || psock_heap_is_home(sender->channel->heap))
     return PSOCK_ELOOPTHREAD;
   struct timespec deadline = deadline_after(options->timeout);
+  size_t length = 0;
   int error;
-  while ((error = send_once(sender, messages, count, options)) == PSOCK_EFULL)
-    if (wait_for_room(
-            sender->channel, atomic_load(&sender->refused), &deadline) != 0)
+  while ((error = send_once(sender, messages, count, options, &length)) ==
+         PSOCK_EFULL)
+    if (wait_for_room(sender->channel, length, &deadline) != 0)
       return PSOCK_ETIMEDOUT;
+  return error;
+}
+
+static int send_now(struct psock_sender *sender, const void *const *messages,
+    size_t count, const struct psock_send_options *options) {
+  size_t length = 0;
+  int error = send_once(sender, messages, count, options, &length);
+  if (error == PSOCK_EFULL)
+    note_refused(sender, length);
   return error;
 }
 
@@ -246,25 +255,24 @@ int psock_send_many(psock_sender *sender, const void *const *messages,
     return PSOCK_ENOTSUP;
   if (options.timeout != 0)
     return send_waiting(sender, messages, count, &options);
-  return send_once(sender, messages, count, &options);
+  return send_now(sender, messages, count, &options);
 }
 
 int psock_send(psock_sender *sender, const void *message) {
   static const struct psock_send_options plain;
   if (sender->channel->codec == NULL)
     return PSOCK_ENOTSUP;
-  return send_once(sender, &message, 1, &plain);
+  return send_now(sender, &message, 1, &plain);
 }
 
 int psock_sender_clone(psock_sender *sender, psock_sender **ret_sender) {
   struct psock_channel *channel = sender->channel;
-  struct psock_lane *lane =
-      psock_alloc(&channel->heap->allocator, sizeof *lane);
+  struct psock_lane *lane = psock_heap_hold_more(channel->heap, sizeof *lane);
   if (lane == NULL)
     return PSOCK_ENOMEM;
   *lane = (struct psock_lane){.dropped = false};
   if (pthread_mutex_init(&lane->mutex, NULL) != 0) {
-    psock_free(&channel->heap->allocator, lane);
+    psock_heap_release(channel->heap, lane, sizeof *lane);
     return PSOCK_ENOMEM;
   }
   psock_channel_ref(channel);
@@ -313,8 +321,5 @@ void psock_sender_on_writable(
 }
 
 size_t psock_sender_get_queued(const psock_sender *sender) {
-  const struct psock_channel *channel = sender->channel;
-  if (sender->local)
-    return psock_channel_queued(channel);
-  return atomic_load(&channel->queued);
+  return psock_channel_queued(sender->channel);
 }

@@ -117,7 +117,7 @@ static int encode_simple(const struct protobuf_codec *self,
   if (error != PSOCK_EAGAIN || hint.needed == 0 ||
       psock_buffer_lends(out, hint.needed))
     return error;
-  if (hint.length > self->max_message)
+  if (hint.needed > self->max_message + SMALL_ROOM)
     return PSOCK_ETOOBIG;
   return try_simple(self, message, out, hint.needed + SMALL_ROOM, &hint);
 }

@@ -71,6 +71,10 @@ static void finish(psock_connection *connection) {
   psock_loop *loop = connection->loop;
   const struct psock_reactor_ops *ops = connection->reactor.ops;
   connection->state = PSOCK_ENDED;
+  /* First, because a callback may free the listener, which then must not find
+   * a connection that is beyond freeing. */
+  if (connection->gone != NULL)
+    connection->gone(connection->gone_data);
   psock_connection_collect(connection);
   psock_connection_give_records(connection);
   psock_buffer_clear(&connection->out);
@@ -81,8 +85,6 @@ static void finish(psock_connection *connection) {
   loop->ended[-connection->reason]++;
   if (ops->closed != NULL)
     ops->closed(connection->reactor.state, connection, connection->reason);
-  if (connection->gone != NULL)
-    connection->gone(connection->gone_data);
 }
 
 static void end(psock_connection *connection, int reason, bool wait) {
@@ -104,9 +106,6 @@ static void end(psock_connection *connection, int reason, bool wait) {
 }
 
 void psock_connection_fail(psock_connection *connection, int reason) {
-  /* A peer that closes with unread input resets what has long been done. */
-  if (connection->shut && reason == PSOCK_ERESET)
-    reason = connection->reason;
   end(connection, reason, false);
 }
 

@@ -46,7 +46,7 @@ struct psock_connection {
   struct psock_task task;      /* what is to be done at the turn's end */
   struct psock_alarm alarm;    /* the end of OPENING, or of CLOSING */
   struct psock_owned owned;    /* by the loop */
-  void (*gone)(void *data);    /* the listener's: after `closed` */
+  void (*gone)(void *data);    /* the listener's: before `closed` */
   void *gone_data;
   uint64_t close_timeout;
   size_t batch_bytes;
@@ -81,8 +81,7 @@ void psock_connection_leave(psock_connection *connection);
 /* Closes in good order, with `reason` for `closed`. */
 void psock_connection_begin_close(psock_connection *connection, int reason);
 
-/* Ends at once, with the reason of a close that was as good as done, otherwise
- * with `reason`. `closed` comes later only if a send is in progress. */
+/* Ends at once; `closed` comes later only if a send is in progress. */
 void psock_connection_fail(psock_connection *connection, int reason);
 
 /* Goes on with CLOSING as far as it can. */

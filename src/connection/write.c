@@ -79,7 +79,8 @@ void psock_connection_flush(psock_connection *connection) {
     if (!write_some(connection, &budget))
       break;
   psock_connection_check_full(connection);
-  if (connection->wants_room && psock_connection_get_room(connection) > 0)
+  if (connection->state == PSOCK_OPEN && connection->wants_room &&
+      psock_connection_get_room(connection) > 0)
     psock_connection_defer(connection);
   psock_connection_watch(connection);
 }

@@ -101,7 +101,7 @@ static void pause_accepting(psock_listener *listener, const char *why) {
 static const char *bound_met(const psock_listener *listener) {
   if (listener->stats.connections >= listener->options.max_connections)
     return "as many connections as allowed";
-  if (psock_loop_overloaded(listener->loop))
+  if (psock_heap_is_full(listener->loop->heap))
     return "as much memory held as allowed";
   return NULL;
 }
@@ -319,6 +319,7 @@ static void init(psock_listener *listener, psock_loop *loop,
       &listener->options, sizeof listener->options, options, options->size);
   psock_options_copy(&listener->connection, sizeof listener->connection,
       options->connection, options->connection->size);
+  listener->connection.reactor = (psock_reactor){.ops = NULL};
   if (listener->options.max_connections == 0)
     listener->options.max_connections = DEFAULT_MAX_CONNECTIONS;
   if (listener->options.backlog == 0)
