@@ -1,17 +1,30 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 # Every source, page, script and test is in Makefile.am's lists: what is not,
-# would be missing from the tarball, and a test would never run.
+# would be missing from the tarball, and a test would never run. And no file
+# has a name that only a slip of the shell can have given it.
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 cd "$top"
 
-files=$(find examples include man proto scripts src tests -type f \( \
-  -name '*.[chm1-9]' -o -name '*.map' -o -name '*.proto' -o -name '*.sh' -o \
-  -path 'scripts/*' -o -path 'tests/data/*' \) ! -name '*.pb-c.*' \
-  ! -name '*.la' ! -name '*.lo' ! -name '*.o' ! -path '*/.*' | LC_ALL=C sort)
+# Every file here but what a build in the source directory makes.
+find_files() {
+  find examples include man proto scripts src tests -type f \
+    ! -path '*/.*' ! -path '*/__pycache__/*' ! -name '*.pb-c.*' "$@" |
+    LC_ALL=C sort
+}
 
 status=0
+strange=$(find_files -name '*[!A-Za-z0-9._-]*')
+[ -z "$strange" ] || {
+  echo "strange names: $(echo "$strange" | head -n 5) ..."
+  status=1
+}
+
+files=$(find_files \( -name '*.[ch1-9]' -o -name '*.proto' -o \
+  -name '*.py' -o -name '*.sh' -o -path 'scripts/*' -o -path 'tests/data/*' \) \
+  ! -name '*[!A-Za-z0-9._-]*')
+[ -n "$files" ] || status=1
 for file in $files; do
   # A test program is listed by its own name, not by that of its one source.
   program=${file%.c}
@@ -21,5 +34,4 @@ for file in $files; do
     status=1
   }
 done
-[ -n "$files" ] || status=1
 exit $status

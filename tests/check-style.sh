@@ -27,6 +27,7 @@ FNR == 901 { complain(FNR, "the file has more than 900 lines") }
 # What stands at the left edge and is neither a directive nor a comment begins
 # something; it is a function if it has parentheses and no initialiser before
 # the brace that opens it.
+/^[ \t]*$/ && !body { start = 0 }
 /^[A-Za-z_]/ && !start { start = FNR; head = "" }
 start && !body {
   head = head $0

@@ -1,0 +1,45 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# The server and the client in README.md compile, and the one answers the
+# other: over a unix socket here, as a port may be taken.
+set -eu
+top=$(cd "$(dirname "$0")/.." && pwd)
+PROTOC_C=${PROTOC_C-protoc-c}
+
+[ -e .libs/libprotosocket.so ] && [ -n "$PROTOC_C" ] || {
+  echo "skipped: there is no shared library, or no protoc-c"
+  exit 77
+}
+PKG_CONFIG_PATH=$(pwd)${PKG_CONFIG_PATH+:$PKG_CONFIG_PATH}
+LD_LIBRARY_PATH=$(pwd)/.libs${LD_LIBRARY_PATH+:$LD_LIBRARY_PATH}
+export PKG_CONFIG_PATH LD_LIBRARY_PATH
+work=$(mktemp -d)
+server=
+trap '[ -z "$server" ] || kill "$server" || :; rm -rf "$work"' EXIT
+cd "$work"
+
+# The blocks, in the order in which they stand there.
+"${AWK:-awk}" '
+  BEGIN { split("hello.proto server.c client.c", names, " ") }
+  /^```/ && name { name = ""; next }
+  /^```(proto|c)$/ { name = names[++blocks]; next }
+  name { gsub(/tcp:127\.0\.0\.1:9000/, "unix:hello.socket"); print >name }
+' "$top/README.md"
+"$PROTOC_C" --c_out=. hello.proto
+for program in server client; do
+  # shellcheck disable=SC2046,SC2086
+  ${CC:-cc} -Wall -Wextra -Werror ${TEST_CFLAGS-} -o $program $program.c \
+    hello.pb-c.c $(${PKG_CONFIG:-pkg-config} --cflags --libs protosocket)
+done
+
+./server >server.out &
+server=$!
+for _ in $(seq 100); do
+  [ ! -S hello.socket ] || break
+  sleep 0.1
+done
+said=$(timeout 10 ./client World) || :
+[ "$said" = 'Hello, World!' ] || {
+  echo "the client said: $said"
+  exit 1
+}
