@@ -27,8 +27,8 @@
 
 /* What a session keeps for streams that wait, in bytes; further ones are
  * refused. A stream counts with its message, and with what may be held besides
- * it, since a message is held together with the batch that it came in. */
-#define MAX_KEPT (64u << 20)
+ * it, since a message is held together with some that came with it. */
+#define MAX_KEPT (16u << 20)
 #define STREAM_COST (64u << 10)
 
 /* Bytes of text from which not copying it pays for holding it. */
@@ -43,6 +43,7 @@ struct stream {
   struct stream *next;
   psock_hold *hold; /* keeps `request` */
   const Request *request;
+  uint64_t id;     /* the request's, at hand for `find` */
   size_t sequence; /* of the next item */
   size_t cost;     /* its part of `kept` */
 };
@@ -199,7 +200,7 @@ static int keep(struct session *session, struct stream *stream) {
 
 /* A stream begins at once, unless others wait: then it waits with them. */
 static void start_stream(struct session *session, const Request *request) {
-  struct stream stream = {.request = request};
+  struct stream stream = {.request = request, .id = request->request_id};
   if (session->first == NULL && produce(session, &stream, SIZE_MAX))
     return;
   if (keep(session, &stream) < 0)
@@ -208,7 +209,7 @@ static void start_stream(struct session *session, const Request *request) {
 
 static struct stream **find(struct session *session, uint64_t id) {
   struct stream **link = &session->first;
-  while (*link != NULL && (*link)->request->request_id != id)
+  while (*link != NULL && (*link)->id != id)
     link = &(*link)->next;
   return link;
 }

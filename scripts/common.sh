@@ -88,6 +88,8 @@ install_missing() {
 
 # In a tarball there is nothing to do.
 bootstrap() {
+  [ ! -f "$root/config.status" ] ||
+    die 'the source directory is configured itself; run make distclean in it'
   for made in configure config.h.in Makefile.in build-aux/ltmain.sh; do
     [ -f "$root/$made" ] || {
       say bootstrap

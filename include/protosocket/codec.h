@@ -38,6 +38,8 @@ struct psock_decoded {
   size_t scanned;      /* kept for the codec from one INCOMPLETE to the next
                           try at the same bytes, at first 0: how many of them
                           need not be looked at again */
+  int detached;        /* 1: the message does not point into the bytes, so
+                          that keeping it keeps no receive buffer */
 };
 
 struct psock_codec {

@@ -52,11 +52,13 @@ struct psock_reactor_ops {
    * given. Whoever owes no more answers closes. NULL: the connection is closed
    * in good order. */
   void (*input_ended)(void *state, psock_connection *connection);
-  /** A drain was asked for: come to an end, then close. NULL: the connection
-   * is closed in good order. */
+  /** A drain was asked for: come to an end, then close, within drain_timeout.
+   * NULL: the connection is closed in good order. */
   void (*drain)(void *state, psock_connection *connection);
-  /** The connection has ended: 0 in good order, otherwise the psock_error
-   * that ended it. Last of all, exactly once, also when `opened` never came. */
+  /** The connection has ended: 0 when both directions ended between messages
+   * and everything was written, which does not say that the peer has handled
+   * it; otherwise the psock_error that ended it. Last of all, exactly once,
+   * also when `opened` never came. */
   void (*closed)(void *state, psock_connection *connection, int reason);
 };
 
@@ -93,6 +95,9 @@ struct psock_connection_options {
   /* Both sides of a connection with PAUSE, both sending without being asked,
    * can wait for each other for ever; so one side reads. */
   enum psock_when_full when_full;
+  /* Nanoseconds for the reactor to come to an end after `drain`; then the
+   * connection ends with PSOCK_ETIMEDOUT. Default 10 s. */
+  uint64_t drain_timeout;
 };
 
 /** Counters of one connection; bytes, messages, calls, times. */
@@ -141,9 +146,9 @@ PSOCK_API psock_sender *psock_connection_get_sender(
  * Closes in good order: sends from now on say PSOCK_ECLOSED, no message is
  * given any more, what is queued is written, the output is shut down, and what
  * still comes is ignored until the peer ends too or close_timeout passes. Then
- * `closed` is called: with 0, or PSOCK_ETIMEDOUT when not everything could be
- * written in time. Does nothing on a connection that is closing. Loop's
- * thread.
+ * `closed` is called: with 0, with PSOCK_ETIMEDOUT when not everything could be
+ * written in time, or with the error that the transport had until then. Does
+ * nothing on a connection that is closing. Loop's thread.
  */
 PSOCK_API void psock_connection_close(psock_connection *connection);
 
@@ -184,9 +189,12 @@ PSOCK_API size_t psock_connection_get_room(const psock_connection *connection);
 
 /**
  * Keeps the message that is being given, and everything it points to, until
- * psock_hold_release. Nothing is copied; what is kept may be as large as the
- * batch it came with. Only inside `message`. Loop's thread. Returns 0,
- * PSOCK_EINVAL when no message is being given, or PSOCK_ENOMEM.
+ * psock_hold_release. Nothing is copied. A message that its codec has detached
+ * (protobuf's all are) keeps about its own size, but together with up to 16 KiB
+ * of its neighbours; one that lies where it was received keeps that buffer,
+ * 128 KiB. Only inside `message`. Loop's thread. Returns 0, PSOCK_EINVAL when
+ * no message is being given, or PSOCK_ENOMEM, also when the loop holds as much
+ * as allowed.
  */
 PSOCK_API PSOCK_NODISCARD int psock_connection_hold(
     psock_connection *connection, psock_hold **ret_hold);

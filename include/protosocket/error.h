@@ -34,7 +34,8 @@ PSOCK_BEGIN_DECLS
   X(ENOENT, -20, "no such file")                                               \
   X(ENFILE, -21, "out of file descriptors")                                    \
   X(ENOTSUP, -22, "not supported here")                                        \
-  X(EIO, -23, "input/output error")
+  X(EIO, -23, "input/output error")                                            \
+  X(EADDRNOTAVAIL, -24, "the address is not one of this machine\'s")
 
 /** The errors by name: PSOCK_ENOMEM, PSOCK_EINVAL and so on. */
 enum psock_error {
@@ -45,7 +46,7 @@ enum psock_error {
 };
 
 /** How many errors there are, PSOCK_OK not counted; grows with the list. */
-#define PSOCK_ERROR_COUNT 23
+#define PSOCK_ERROR_COUNT 24
 
 /**
  * One sentence, in English, for `error`; "success" for 0 and above, "unknown

@@ -67,8 +67,9 @@ struct psock_listener_stats {
  * owns the listener, and ends it with psock_listener_free. Loop's thread.
  *
  * Returns 0, PSOCK_EINVAL, PSOCK_ENOMEM, PSOCK_EADDRINUSE, PSOCK_EACCESS,
- * PSOCK_ENOENT for a path without its directory, PSOCK_ENFILE, PSOCK_EADDRESS,
- * PSOCK_ENOTSUP for a family that this machine does not have, or PSOCK_EIO.
+ * PSOCK_ENOENT for a path without its directory, PSOCK_ENFILE,
+ * PSOCK_EADDRNOTAVAIL, PSOCK_ENOTSUP for a family that this machine does not
+ * have, or PSOCK_EIO.
  */
 PSOCK_API PSOCK_NODISCARD int psock_listen(psock_loop *loop,
     const struct psock_address *address,

@@ -33,10 +33,12 @@ struct psock_send_options {
   /* Copied. Given to the reactor's `records`, exactly once, before any byte of
    * these messages leaves, or before `closed` when none will. */
   const struct psock_record *record;
-  /* When set, bytes and strings of 16 KiB and more are sent from where the
-   * message has them, and must stay there until release(release_data) is
-   * called: once, on the loop's thread, when they are not needed any more.
-   * When sending fails, it is not called. */
+  /* When set, bytes and strings of 16 KiB and more (and whatever else of that
+   * size a codec appends: with protobuf, packed arrays of fixed-size numbers
+   * and unknown fields) are sent from where the message has them, and must stay
+   * there until release(release_data) is called: once, on the loop's thread,
+   * when they are not needed any more. When sending fails, it is not
+   * called. */
   void (*release)(void *release_data);
   void *release_data;
   /* How long to wait, in nanoseconds, while the queue is full. Default: not at

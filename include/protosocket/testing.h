@@ -19,7 +19,8 @@ PSOCK_BEGIN_DECLS
 
 /**
  * Makes a loop without libev. The clock starts at one second. `options` as for
- * psock_loop_new. Freed with psock_loop_free. Returns 0 or PSOCK_ENOMEM.
+ * psock_loop_new. Freed with psock_loop_free. Returns 0, PSOCK_EINVAL for a
+ * size of 0, or PSOCK_ENOMEM.
  */
 PSOCK_API PSOCK_NODISCARD int psock_test_loop_new(
     const struct psock_loop_options *options, psock_loop **ret_loop);
@@ -44,8 +45,8 @@ PSOCK_API void psock_test_loop_advance(psock_loop *loop, uint64_t by);
  * Makes two transports, each other's peer, on one loop of psock_test_loop_new
  * or psock_loop_new. Each holds at most `capacity` bytes that its peer has not
  * received. The caller owns both until connections take them, and frees one
- * that is taken by none with transport->ops->free. Loop's thread. Returns 0,
- * PSOCK_EINVAL for a capacity of 0, or PSOCK_ENOMEM.
+ * that is taken by none with transport->ops->free, before the loop is freed.
+ * Loop's thread. Returns 0, PSOCK_EINVAL for a capacity of 0, or PSOCK_ENOMEM.
  */
 PSOCK_API PSOCK_NODISCARD int psock_memory_pair(psock_loop *loop,
     size_t capacity, psock_transport **ret_one, psock_transport **ret_other);

@@ -80,7 +80,8 @@ struct psock_transport {
  * one end of a socketpair). On success `fd` belongs to the transport, which
  * makes it non-blocking and closes it; on failure it stays the caller's, as it
  * was. The caller owns the transport until a connection takes it. Loop's
- * thread. Returns 0, PSOCK_EINVAL when `fd` is no stream socket, PSOCK_ENOMEM.
+ * thread. Returns 0, PSOCK_EINVAL when `fd` is no connected stream socket (one
+ * that its peer has reset is not), or PSOCK_ENOMEM.
  */
 PSOCK_API PSOCK_NODISCARD int psock_transport_socket_new(
     psock_loop *loop, int fd, psock_transport **ret_transport);

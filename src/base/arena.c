@@ -7,7 +7,8 @@
 /*
  * A bump allocator over blocks of the loop's pool. It is rewound after each
  * message, so that the same few cache lines serve message after message; the
- * first block stays, the others go back to the pool.
+ * first block stays, the others go back to the pool. Messages that are kept
+ * share a block with those that follow, so that each costs about its size.
  *
  * With a limit, the blocks that are fetched for a message never add up to more
  * than the limit: what is left over at the end of a block counts as used.
@@ -18,6 +19,9 @@
 /* Size classes: of the block that is kept, and of the largest step. */
 #define FIRST_ORDER 2
 #define LAST_ORDER 8
+
+/* Bytes that must be left for a further message. */
+#define SHARE_ROOM ((size_t)2 << 10)
 
 struct psock_arena *psock_arena_new(struct psock_pool *pool) {
   struct psock_heap *heap = pool->heap;
@@ -33,7 +37,13 @@ struct psock_arena *psock_arena_new(struct psock_pool *pool) {
   return arena;
 }
 
-void psock_arena_rewind(struct psock_arena *arena) {
+static void unlimit(struct psock_arena *arena) {
+  arena->left = SIZE_MAX;
+  arena->limited = false;
+}
+
+/* Forgets all that was allocated, but keeps one block. */
+static void rewind_arena(struct psock_arena *arena) {
   struct psock_block *block = arena->blocks;
   while (
       block != NULL && (block->next != NULL || block->order != FIRST_ORDER)) {
@@ -44,8 +54,32 @@ void psock_arena_rewind(struct psock_arena *arena) {
   if (block != NULL)
     block->end = 0;
   arena->blocks = block;
-  arena->left = SIZE_MAX;
-  arena->limited = false;
+}
+
+static bool is_kept(const struct psock_arena *arena) {
+  return atomic_load_explicit(&arena->references, memory_order_acquire) > 1;
+}
+
+/* Whether the messages that follow may share the arena with one that is kept:
+ * as long as that is cheap for whoever keeps it. */
+static bool is_shareable(const struct psock_arena *arena) {
+  const struct psock_block *block = arena->blocks;
+  return block == NULL || (block->next == NULL && block->order == FIRST_ORDER &&
+                              psock_block_room(block) >= SHARE_ROOM);
+}
+
+void psock_arena_next(struct psock_arena **arena) {
+  if (!is_kept(*arena)) {
+    rewind_arena(*arena);
+  } else if (!is_shareable(*arena)) {
+    /* Without memory for another one, this one goes on. */
+    struct psock_arena *next = psock_arena_new((*arena)->pool);
+    if (next != NULL) {
+      psock_arena_unref(*arena);
+      *arena = next;
+    }
+  }
+  unlimit(*arena);
 }
 
 void psock_arena_ref(struct psock_arena *arena) {

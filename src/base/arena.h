@@ -20,8 +20,12 @@ struct psock_arena {
 /* NULL when memory is out. Loop's thread. */
 struct psock_arena *psock_arena_new(struct psock_pool *pool);
 
-/* Forgets all that was allocated, and any limit. Loop's thread. */
-void psock_arena_rewind(struct psock_arena *arena);
+/*
+ * Makes `*arena` ready for the next message, without a limit: rewinds it or,
+ * if somebody keeps a message in it, goes on behind that, or with a new one
+ * when little room is left. Loop's thread.
+ */
+void psock_arena_next(struct psock_arena **arena);
 
 void psock_arena_ref(struct psock_arena *arena);
 

@@ -2,11 +2,32 @@
 #include "base/heap.h"
 
 #include "base/allocator.h"
+#include <protosocket/error.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 /* What an array that grows begins with. */
 #define FIRST_CAPACITY 8u
+
+static int init_gone(pthread_cond_t *gone) {
+  pthread_condattr_t attributes;
+  if (pthread_condattr_init(&attributes) != 0)
+    return PSOCK_ENOMEM;
+  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+  int error = pthread_cond_init(gone, &attributes);
+  pthread_condattr_destroy(&attributes);
+  return error == 0 ? 0 : PSOCK_ENOMEM;
+}
+
+static int init_waiting(struct psock_heap *heap) {
+  if (pthread_mutex_init(&heap->waiting, NULL) != 0)
+    return PSOCK_ENOMEM;
+  int error = init_gone(&heap->gone);
+  if (error != 0)
+    pthread_mutex_destroy(&heap->waiting);
+  return error;
+}
 
 struct psock_heap *psock_heap_new(const struct psock_allocator *allocator) {
   if (allocator == NULL)
@@ -14,6 +35,10 @@ struct psock_heap *psock_heap_new(const struct psock_allocator *allocator) {
   struct psock_heap *heap = psock_alloc(allocator, sizeof *heap);
   if (heap == NULL)
     return NULL;
+  if (init_waiting(heap) != 0) {
+    psock_free(allocator, heap);
+    return NULL;
+  }
   heap->allocator = *allocator;
   atomic_init(&heap->references, 1);
   atomic_init(&heap->held, 0);
@@ -22,6 +47,12 @@ struct psock_heap *psock_heap_new(const struct psock_allocator *allocator) {
   heap->max_held = SIZE_MAX;
   heap->pool = NULL;
   return heap;
+}
+
+void psock_heap_tell_waiting(struct psock_heap *heap) {
+  pthread_mutex_lock(&heap->waiting);
+  pthread_cond_broadcast(&heap->gone);
+  pthread_mutex_unlock(&heap->waiting);
 }
 
 struct psock_heap *psock_heap_ref(struct psock_heap *heap) {
@@ -33,6 +64,8 @@ void psock_heap_unref(struct psock_heap *heap) {
   if (atomic_fetch_sub_explicit(&heap->references, 1, memory_order_acq_rel) > 1)
     return;
   struct psock_allocator allocator = heap->allocator;
+  pthread_cond_destroy(&heap->gone);
+  pthread_mutex_destroy(&heap->waiting);
   psock_free(&allocator, heap);
 }
 

@@ -11,9 +11,9 @@
 struct psock_pool;
 
 /*
- * The memory of one loop: its allocator, and a count of the bytes that buffers
- * and arenas hold. Counted, because a sender or a kept message on another
- * thread may outlive the loop.
+ * The memory of one loop: its allocator, a count of the bytes that buffers and
+ * arenas hold, and where threads wait until there are fewer. Counted, because a
+ * sender or a kept message on another thread may outlive the loop.
  */
 struct psock_heap {
   struct psock_allocator allocator;
@@ -22,6 +22,8 @@ struct psock_heap {
   atomic_size_t held_peak;
   size_t max_held;
   _Atomic(pthread_t) thread; /* the loop's */
+  pthread_mutex_t waiting;   /* threads wait under it for something to go */
+  pthread_cond_t gone;       /* something has gone: look again */
   struct psock_pool *pool;   /* of that thread's loop; NULL: it has gone */
 };
 
@@ -30,6 +32,9 @@ struct psock_heap *psock_heap_new(const struct psock_allocator *allocator);
 
 struct psock_heap *psock_heap_ref(struct psock_heap *heap);
 void psock_heap_unref(struct psock_heap *heap);
+
+/* Wakes everybody who waits. Any thread. */
+void psock_heap_tell_waiting(struct psock_heap *heap);
 
 /* Whether the caller is on the loop's thread. Any thread. */
 static inline bool psock_heap_is_home(const struct psock_heap *heap) {

@@ -193,6 +193,10 @@ static void end_owned(psock_loop *loop) {
 void psock_loop_free(psock_loop *loop) {
   if (loop == NULL)
     return;
+  /* Whoever frees the loop is its thread now; another one that has inherited
+   * the id of a thread that is gone must not be taken for it. */
+  atomic_store_explicit(
+      &loop->heap->thread, pthread_self(), memory_order_relaxed);
   end_owned(loop);
   /* Letters that were under way belong to what has ended, and free it. */
   deliver_letters(loop);

@@ -65,6 +65,8 @@ static const struct psock_loop_ops test_ops = {
 
 int psock_test_loop_new(
     const struct psock_loop_options *options, psock_loop **ret_loop) {
+  if (options != NULL && options->size == 0)
+    return PSOCK_EINVAL;
   struct psock_heap *heap =
       psock_heap_new(options == NULL ? NULL : options->allocator);
   if (heap == NULL)

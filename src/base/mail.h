@@ -3,7 +3,6 @@
 #define PSOCK_BASE_MAIL_H
 
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -17,16 +16,14 @@ struct psock_mail {
 
 typedef _Atomic(struct psock_mail *) psock_mailbox;
 
-/* Any thread. Returns whether the box was empty before: then, and only then,
- * the receiver has to be told. */
-static inline bool psock_mail_post(
+/* Any thread. */
+static inline void psock_mail_post(
     psock_mailbox *box, struct psock_mail *mail) {
   struct psock_mail *head = atomic_load_explicit(box, memory_order_relaxed);
   do
     mail->next = head;
   while (!atomic_compare_exchange_weak_explicit(
       box, &head, mail, memory_order_seq_cst, memory_order_relaxed));
-  return head == NULL;
 }
 
 /* Takes all, the oldest first. The receiver's thread. */

@@ -11,6 +11,11 @@
  * know is zero for the other: the default.
  */
 
+/* The size of the first version of a struct, which ended with `last`: what is
+ * shorter has never been valid. */
+#define PSOCK_SIZE_THROUGH(type, last)                                         \
+  (offsetof(type, last) + sizeof(((const type *)0)->last))
+
 /* Copies the options that both sides know; `given` may be NULL. A size of 0,
  * which is a forgotten one, is left to the caller to refuse. */
 static inline void psock_options_copy(

@@ -2,7 +2,6 @@
 #include "channel/channel.h"
 
 #include "base/allocator.h"
-#include <time.h>
 
 /*
  * The receiving end of a channel. A lane that goes from empty to filled puts
@@ -32,16 +31,6 @@ static void deliver(struct psock_letter *letter) {
   psock_channel_unref(channel);
 }
 
-static int init_room(pthread_cond_t *room) {
-  pthread_condattr_t attributes;
-  if (pthread_condattr_init(&attributes) != 0)
-    return PSOCK_ENOMEM;
-  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-  int error = pthread_cond_init(room, &attributes);
-  pthread_condattr_destroy(&attributes);
-  return error == 0 ? 0 : PSOCK_ENOMEM;
-}
-
 int psock_channel_new(psock_loop *loop, const psock_codec *codec,
     size_t capacity, struct psock_channel_owner *owner,
     struct psock_channel **ret_channel) {
@@ -57,22 +46,16 @@ int psock_channel_new(psock_loop *loop, const psock_codec *codec,
       .capacity = capacity,
       .owner = owner,
   };
-  if (pthread_mutex_init(&channel->mutex, NULL) != 0)
-    goto err_after_alloc;
-  if (init_room(&channel->room) != 0)
-    goto err_after_mutex;
+  if (pthread_mutex_init(&channel->mutex, NULL) != 0) {
+    psock_free(&loop->heap->allocator, channel);
+    return PSOCK_ENOMEM;
+  }
   psock_heap_ref(channel->heap);
   atomic_init(&channel->references, 1);
   psock_list_init(&channel->lanes);
   psock_sender_init(&channel->local, channel, true);
   *ret_channel = channel;
   return 0;
-
-err_after_mutex:
-  pthread_mutex_destroy(&channel->mutex);
-err_after_alloc:
-  psock_free(&loop->heap->allocator, channel);
-  return PSOCK_ENOMEM;
 }
 
 void psock_channel_ref(struct psock_channel *channel) {
@@ -84,7 +67,6 @@ void psock_channel_unref(struct psock_channel *channel) {
       1)
     return;
   struct psock_heap *heap = channel->heap;
-  pthread_cond_destroy(&channel->room);
   pthread_mutex_destroy(&channel->mutex);
   psock_free(&heap->allocator, channel);
   psock_heap_unref(heap);
@@ -114,28 +96,30 @@ static bool lane_try(struct psock_channel *channel, struct psock_lane *lane) {
   return pthread_mutex_trylock(&lane->mutex) == 0;
 }
 
-static void run_released(struct psock_pool *pool, struct psock_block *block) {
-  while (block != NULL) {
-    struct psock_block *next = block->next;
+/* Calls what is due. One of them may end the connection, which then calls the
+ * rest, so the list is asked anew each time. */
+static void run_released(struct psock_channel *channel) {
+  while (channel->released != NULL) {
+    struct psock_block *block = channel->released;
     void (*release)(void *) = block->release;
     void *release_data = block->release_data;
-    psock_pool_put(pool, block);
+    channel->released = block->next;
+    psock_block_unref(block);
     release(release_data);
-    block = next;
   }
 }
 
-/* Takes everything out of `sender`, which the caller has for itself; what is
- * to be released is put in front of `released`. */
+/* Takes everything out of `sender`, which the caller has for itself. */
 static uint64_t take(struct psock_sender *sender, struct psock_buffer *bytes,
-    struct psock_buffer *records, struct psock_block **released) {
+    struct psock_buffer *records) {
+  struct psock_channel *channel = sender->channel;
   psock_buffer_move(bytes, &sender->bytes);
   psock_buffer_move(records, &sender->records);
   while (sender->released != NULL) {
     struct psock_block *block = sender->released;
     sender->released = block->next;
-    block->next = *released;
-    *released = block;
+    block->next = channel->released;
+    channel->released = block;
   }
   uint64_t messages = sender->messages;
   sender->messages = 0;
@@ -144,9 +128,8 @@ static uint64_t take(struct psock_sender *sender, struct psock_buffer *bytes,
 
 uint64_t psock_channel_collect_local(struct psock_channel *channel,
     struct psock_buffer *bytes, struct psock_buffer *records) {
-  struct psock_block *released = NULL;
-  uint64_t messages = take(&channel->local, bytes, records, &released);
-  run_released(bytes->pool, released);
+  uint64_t messages = take(&channel->local, bytes, records);
+  run_released(channel);
   return messages;
 }
 
@@ -177,7 +160,6 @@ static void bury(struct psock_channel *channel, struct psock_lane *dropped) {
 uint64_t psock_channel_collect_lanes(struct psock_channel *channel,
     struct psock_buffer *bytes, struct psock_buffer *records) {
   uint64_t messages = 0;
-  struct psock_block *released = NULL;
   struct psock_lane *dropped = NULL;
   struct psock_mail *mail = psock_mail_take(&channel->filled);
   while (mail != NULL) {
@@ -186,7 +168,7 @@ uint64_t psock_channel_collect_lanes(struct psock_channel *channel,
     atomic_store(&lane->listed, false);
     if (!lane_try(channel, lane))
       continue;
-    messages += take(&lane->sender, bytes, records, &released);
+    messages += take(&lane->sender, bytes, records);
     if (lane->dropped) {
       lane->burial = dropped;
       dropped = lane;
@@ -194,7 +176,7 @@ uint64_t psock_channel_collect_lanes(struct psock_channel *channel,
     pthread_mutex_unlock(&lane->mutex);
   }
   bury(channel, dropped);
-  run_released(bytes->pool, released);
+  run_released(channel);
   return messages;
 }
 
@@ -230,9 +212,7 @@ static struct psock_sender *next_refused(struct psock_channel *channel) {
 
 /* Tells everybody who waits for room. */
 static void announce_room(struct psock_channel *channel) {
-  pthread_mutex_lock(&channel->mutex);
-  pthread_cond_broadcast(&channel->room);
-  pthread_mutex_unlock(&channel->mutex);
+  psock_heap_tell_waiting(channel->heap);
   psock_channel_ref(channel);
   struct psock_sender *sender;
   while (channel->owner != NULL && (sender = next_refused(channel)) != NULL)
@@ -244,7 +224,8 @@ void psock_channel_drained(struct psock_channel *channel, size_t length) {
   /* What was released may have ended the connection. */
   if (channel->owner == NULL)
     return;
-  atomic_fetch_sub(&channel->queued, length);
+  if (length > 0)
+    atomic_fetch_sub(&channel->queued, length);
   if (!atomic_load(&channel->refused) || !psock_channel_has_room(channel, 0))
     return;
   if (atomic_exchange(&channel->refused, false))
@@ -268,8 +249,8 @@ static bool lane_is_quiet(
 bool psock_channel_close(struct psock_channel *channel, bool wait) {
   bool quiet = true;
   atomic_store(&channel->closed, true);
+  psock_heap_tell_waiting(channel->heap);
   pthread_mutex_lock(&channel->mutex);
-  pthread_cond_broadcast(&channel->room);
   for (struct psock_list *node = channel->lanes.next; node != &channel->lanes;
        node = node->next) {
     struct psock_lane *lane = PSOCK_CONTAINER(node, struct psock_lane, node);

@@ -71,8 +71,8 @@ struct psock_channel {
   struct psock_channel_owner *owner; /* NULL: detached; loop's thread */
   bool settled; /* closed, and no send is in progress; loop's thread */
   struct psock_sender local;
-  pthread_mutex_t mutex; /* over what follows */
-  pthread_cond_t room;
+  struct psock_block *released; /* collected, not yet called; loop's thread */
+  pthread_mutex_t mutex;        /* over what follows */
   struct psock_list lanes;
   bool detached; /* the connection has gone: nothing is listed any more */
 };

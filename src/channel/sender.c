@@ -207,16 +207,17 @@ static struct timespec deadline_after(uint64_t timeout) {
 /* Waits until `length` bytes may have room. Returns 0 or PSOCK_ETIMEDOUT. */
 static int wait_for_room(struct psock_channel *channel, size_t length,
     const struct timespec *deadline) {
+  struct psock_heap *heap = channel->heap;
   int error = 0;
-  pthread_mutex_lock(&channel->mutex);
+  pthread_mutex_lock(&heap->waiting);
   for (;;) {
     atomic_store(&channel->refused, true);
     if (error != 0 || atomic_load(&channel->closed) ||
         psock_channel_has_room(channel, length))
       break;
-    error = pthread_cond_timedwait(&channel->room, &channel->mutex, deadline);
+    error = pthread_cond_timedwait(&heap->gone, &heap->waiting, deadline);
   }
-  pthread_mutex_unlock(&channel->mutex);
+  pthread_mutex_unlock(&heap->waiting);
   return error == 0 ? 0 : PSOCK_ETIMEDOUT;
 }
 
@@ -316,8 +317,18 @@ void psock_sender_drop(psock_sender *sender) {
 
 void psock_sender_on_writable(
     psock_sender *sender, void (*writable)(void *data), void *data) {
+  struct psock_channel *channel = sender->channel;
   sender->writable = writable;
   sender->writable_data = data;
+  if (writable == NULL || atomic_load(&sender->refused) == 0 ||
+      atomic_load(&channel->closed))
+    return;
+  /* It was refused before there was anybody to tell. */
+  atomic_store(&channel->refused, true);
+  if (sender->local)
+    channel->owner->local_filled(channel->owner);
+  else
+    call_loop(channel, (struct psock_lane *)sender);
 }
 
 size_t psock_sender_get_queued(const psock_sender *sender) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "base/options.h"
+#include "connection/connection.h"
 #include "transport/errno.h"
 #include "transport/socket.h"
 
@@ -43,7 +44,8 @@ static int begin_connect(int fd, const struct psock_address *address) {
 int psock_connect(psock_loop *loop, const struct psock_address *address,
     const struct psock_connection_options *given,
     psock_connection **ret_connection) {
-  if (given == NULL || given->size < sizeof *given)
+  if (!psock_connection_options_are_valid(given) ||
+      !psock_reactor_is_valid(&given->reactor))
     return PSOCK_EINVAL;
   struct psock_connection_options options;
   psock_options_copy(&options, sizeof options, given, given->size);

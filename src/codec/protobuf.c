@@ -126,7 +126,7 @@ static int encode(
     const psock_codec *codec, const void *message, psock_buffer *out) {
   const struct protobuf_codec *self = (const struct protobuf_codec *)codec;
   const ProtobufCMessage *base = message;
-  if (base->descriptor != self->descriptor)
+  if (base == NULL || base->descriptor != self->descriptor)
     return PSOCK_EINVAL;
   int error = encode_simple(self, base, out);
   if (error != PSOCK_EAGAIN)
@@ -199,6 +199,7 @@ static int decode(const psock_codec *codec, const uint8_t *bytes, size_t length,
     if (error != 0)
       return error;
   }
+  ret_decoded->detached = 1; /* protobuf-c copies all that it unpacks. */
   return unpack(self, &frame, arena, &ret_decoded->message);
 }
 
@@ -229,7 +230,8 @@ int psock_protobuf_codec_new(const ProtobufCMessageDescriptor *descriptor,
   struct psock_protobuf_options options;
   psock_options_copy(
       &options, sizeof options, given, given == NULL ? 0 : given->size);
-  if (complete_options(&options) != 0 || descriptor == NULL ||
+  if ((given != NULL && given->size == 0) || complete_options(&options) != 0 ||
+      descriptor == NULL ||
       descriptor->magic != PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC)
     return PSOCK_EINVAL;
   struct protobuf_codec *self = psock_alloc(options.allocator, sizeof *self);

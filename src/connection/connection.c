@@ -2,6 +2,7 @@
 #include "connection/connection.h"
 
 #include "base/allocator.h"
+#include "base/log.h"
 #include "base/options.h"
 
 /*
@@ -31,6 +32,8 @@ static void release(psock_connection *connection) {
 }
 
 void psock_connection_enter(psock_connection *connection) {
+  if (connection->entered == 0)
+    connection->write_left = connection->batch_bytes;
   connection->entered++;
 }
 
@@ -66,25 +69,36 @@ void psock_connection_watch(psock_connection *connection) {
     psock_connection_fail(connection, error);
 }
 
-/* Settles what is owed, calls `closed`, and lets go of all but the memory. */
-static void finish(psock_connection *connection) {
+/* Lets go of all but the memory, and calls `closed`. */
+static void tell_closed(psock_connection *connection) {
   psock_loop *loop = connection->loop;
   const struct psock_reactor_ops *ops = connection->reactor.ops;
-  connection->state = PSOCK_ENDED;
-  /* First, because a callback may free the listener, which then must not find
-   * a connection that is beyond freeing. */
-  if (connection->gone != NULL)
-    connection->gone(connection->gone_data);
-  psock_connection_collect(connection);
-  psock_connection_give_records(connection);
-  psock_buffer_clear(&connection->out);
+  if (connection->closed_told)
+    return;
+  connection->closed_told = true;
   psock_channel_detach(connection->channel);
   psock_list_remove(&connection->owned.node);
   loop->connections--;
   loop->ops->keep(loop, false);
   loop->ended[-connection->reason]++;
+  if (connection->reason != 0 && connection->reason != PSOCK_ECANCELED)
+    psock_log(loop, PSOCK_LOG_INFO, "a connection has ended: %s",
+        psock_strerror(connection->reason));
+  if (connection->gone != NULL)
+    connection->gone(connection->gone_data);
   if (ops->closed != NULL)
     ops->closed(connection->reactor.state, connection, connection->reason);
+}
+
+/* Settles what is owed, and then calls `closed`. A callback in here may free
+ * the connection: then this is done from inside it, and finds nothing left to
+ * do when it goes on. */
+static void finish(psock_connection *connection) {
+  connection->state = PSOCK_ENDED;
+  psock_connection_collect(connection);
+  psock_connection_give_records(connection);
+  psock_buffer_clear(&connection->out);
+  tell_closed(connection);
 }
 
 static void end(psock_connection *connection, int reason, bool wait) {
@@ -192,10 +206,13 @@ static void ready(void *owner, unsigned directions) {
 static void do_drain(psock_connection *connection) {
   const struct psock_reactor_ops *ops = connection->reactor.ops;
   connection->wants_drain = false;
-  if (ops->drain != NULL)
-    ops->drain(connection->reactor.state, connection);
-  else
+  if (ops->drain == NULL) {
     psock_connection_begin_close(connection, 0);
+    return;
+  }
+  psock_loop_start_alarm(
+      connection->loop, &connection->alarm, connection->drain_timeout);
+  ops->drain(connection->reactor.state, connection);
 }
 
 static void do_room(psock_connection *connection) {
@@ -244,8 +261,6 @@ static void lanes_filled(struct psock_channel_owner *owner) {
     psock_connection_collect(connection);
     psock_connection_flush(connection);
     psock_connection_advance_close(connection);
-    if (connection->state < PSOCK_ENDING)
-      psock_channel_drained(connection->channel, 0);
   }
   psock_connection_leave(connection);
 }
@@ -255,7 +270,30 @@ static void end_owned(struct psock_owned *owned) {
 }
 
 bool psock_reactor_is_valid(const psock_reactor *reactor) {
-  return reactor->ops != NULL && reactor->ops->size >= sizeof *reactor->ops;
+  return reactor->ops != NULL &&
+         reactor->ops->size >=
+             PSOCK_SIZE_THROUGH(struct psock_reactor_ops, closed);
+}
+
+static bool transport_is_valid(const psock_transport *transport) {
+  return transport != NULL &&
+         transport->ops->size >=
+             PSOCK_SIZE_THROUGH(struct psock_transport_ops, free);
+}
+
+static bool codec_is_valid(const psock_codec *codec) {
+  return codec == NULL ||
+         codec->size >= PSOCK_SIZE_THROUGH(struct psock_codec, decode);
+}
+
+bool psock_connection_options_are_valid(
+    const struct psock_connection_options *options) {
+  return options != NULL &&
+         options->size >= PSOCK_SIZE_THROUGH(
+                              struct psock_connection_options, drain_timeout) &&
+         codec_is_valid(options->inbound) &&
+         codec_is_valid(options->outbound) &&
+         (unsigned)options->when_full <= PSOCK_WHEN_FULL_READ;
 }
 
 /* Of a connection that nobody has claimed yet. */
@@ -274,6 +312,8 @@ static void take_options(psock_connection *connection,
       options->batch_bytes == 0 ? DEFAULT_BATCH_BYTES : options->batch_bytes;
   connection->close_timeout =
       options->close_timeout == 0 ? DEFAULT_TIMEOUT : options->close_timeout;
+  connection->drain_timeout =
+      options->drain_timeout == 0 ? DEFAULT_TIMEOUT : options->drain_timeout;
   connection->pauses_when_full = options->when_full != PSOCK_WHEN_FULL_READ;
 }
 
@@ -332,8 +372,8 @@ err_after_alarm:
 int psock_connection_new(psock_loop *loop, psock_transport *transport,
     const struct psock_connection_options *options,
     psock_connection **ret_connection) {
-  if (options == NULL || options->size < sizeof *options || transport == NULL ||
-      transport->ops->size < sizeof *transport->ops ||
+  if (!psock_connection_options_are_valid(options) ||
+      !transport_is_valid(transport) ||
       !psock_reactor_is_valid(&options->reactor))
     return PSOCK_EINVAL;
   return psock_connection_make(loop, transport, options, ret_connection);
@@ -348,9 +388,9 @@ void psock_connection_close(psock_connection *connection) {
 }
 
 void psock_connection_free(psock_connection *connection) {
-  if (connection == NULL || connection->state == PSOCK_ENDED)
+  if (connection == NULL || connection->closed_told)
     return;
-  if (connection->state != PSOCK_ENDING) {
+  if (connection->state < PSOCK_ENDING) {
     end(connection, PSOCK_ECANCELED, true);
     return;
   }
@@ -373,7 +413,7 @@ void psock_connection_pause(psock_connection *connection) {
     return;
   connection->paused = true;
   connection->stats.stalls_in++;
-  psock_connection_watch(connection);
+  psock_connection_defer(connection);
 }
 
 void psock_connection_resume(psock_connection *connection) {

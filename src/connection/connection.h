@@ -38,18 +38,19 @@ struct psock_connection {
   struct psock_buffer out;     /* collected, not yet taken by the transport */
   struct psock_buffer records; /* collected, not yet given */
   struct psock_block *in;      /* bytes that were received, not yet given */
-  struct psock_arena *lent;    /* has the message that is being given */
-  struct psock_arena *kept;    /* the same, if somebody holds the message */
-  size_t needed;               /* bytes in `in` before another decode */
-  size_t scanned;              /* what decode noted of that many */
-  size_t skip;                 /* bytes to be ignored */
-  struct psock_task task;      /* what is to be done at the turn's end */
-  struct psock_alarm alarm;    /* the end of OPENING, or of CLOSING */
-  struct psock_owned owned;    /* by the loop */
-  void (*gone)(void *data);    /* the listener's: before `closed` */
+  const struct psock_decoded *lent; /* the message that is being given */
+  size_t needed;            /* bytes in `in` before another decode; 0: any */
+  size_t scanned;           /* what decode noted of that many */
+  size_t skip;              /* bytes to be ignored */
+  struct psock_task task;   /* what is to be done at the turn's end */
+  struct psock_alarm alarm; /* the end of OPENING, or of CLOSING */
+  struct psock_owned owned; /* by the loop */
+  void (*gone)(void *data); /* the listener's: before `closed` */
   void *gone_data;
   uint64_t close_timeout;
+  uint64_t drain_timeout;
   size_t batch_bytes;
+  size_t write_left; /* of batch_bytes, in this turn */
   unsigned batch_messages;
   unsigned watched; /* directions */
   int reason;       /* of CLOSING and ENDING */
@@ -63,8 +64,9 @@ struct psock_connection {
   bool end_told;    /* the reactor knows */
   bool wants_room;
   bool wants_drain;
-  bool drain_told; /* a drain was asked for, now or earlier */
-  bool reading;    /* a batch is on the stack: it flushes at its end */
+  bool closed_told; /* `closed` has been called, or is being called */
+  bool drain_told;  /* a drain was asked for, now or earlier */
+  bool reading;     /* a batch is on the stack: it flushes at its end */
   bool transport_open;
   bool quiet; /* CLOSING: no send is in progress any more */
   bool shut;  /* CLOSING: the output is shut down */
@@ -102,7 +104,9 @@ int psock_connection_make(psock_loop *loop, psock_transport *transport,
     const struct psock_connection_options *options,
     psock_connection **ret_connection);
 
-/* Whether `reactor` can be used. */
+/* Whether they can be used; for options, but for the reactor. */
+bool psock_connection_options_are_valid(
+    const struct psock_connection_options *options);
 bool psock_reactor_is_valid(const psock_reactor *reactor);
 
 /* ---- read.c ---- */

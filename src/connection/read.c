@@ -57,19 +57,15 @@ static bool output_allows(psock_connection *connection) {
   return psock_connection_may_give(connection);
 }
 
-static void give(psock_connection *connection, const void *message) {
+static void give(
+    psock_connection *connection, const struct psock_decoded *decoded) {
   const struct psock_reactor_ops *ops = connection->reactor.ops;
-  psock_loop *loop = connection->loop;
   connection->stats.messages_in++;
   if (ops->message == NULL)
     return;
-  connection->lent = loop->arena;
-  ops->message(connection->reactor.state, connection, message);
+  connection->lent = decoded;
+  ops->message(connection->reactor.state, connection, decoded->message);
   connection->lent = NULL;
-  if (connection->kept == NULL)
-    return;
-  psock_arena_unref(connection->kept);
-  connection->kept = NULL;
 }
 
 /* Ignores bytes that the codec has no use for. */
@@ -101,8 +97,7 @@ static bool take_decoded(psock_connection *connection, int result,
   switch (result) {
   case PSOCK_DECODE_INCOMPLETE:
     connection->scanned = decoded->scanned;
-    connection->needed =
-        decoded->needed > length ? decoded->needed : length + 1;
+    connection->needed = decoded->needed;
     return false;
   case PSOCK_DECODE_SKIP:
     if (decoded->consumed == 0)
@@ -114,7 +109,7 @@ static bool take_decoded(psock_connection *connection, int result,
     if (decoded->consumed == 0 || decoded->consumed > length)
       return refuse(connection, PSOCK_EINVAL);
     in->start += decoded->consumed;
-    give(connection, decoded->message);
+    give(connection, decoded);
     return true;
   default:
     return refuse(connection, result);
@@ -137,7 +132,7 @@ static bool step(psock_connection *connection) {
     result = codec->decode(
         codec, in->data + in->start, length, loop->arena, &decoded);
   bool going = take_decoded(connection, result, &decoded);
-  psock_arena_rewind(loop->arena);
+  psock_arena_next(&loop->arena);
   return going;
 }
 
@@ -180,24 +175,27 @@ static void trim_input(psock_connection *connection) {
     connection->in = NULL;
     return;
   }
-  if (length > in->capacity / 4)
+  /* The block of a large frame has at most twice what has come, or lay idle:
+   * to copy it for each byte that drips in would cost more. */
+  if (length > in->capacity / 4 || in->capacity > receive_capacity())
     return;
   struct psock_block *block = psock_block_new(connection->loop->heap, length);
   if (block != NULL)
     replace_input(connection, block);
 }
 
-/* A block for a frame of `needed` bytes, `length` of which have come. */
+/* A block for a frame of `needed` bytes, `length` of which have come. A peer
+ * that sends little gets a usual block, which is trimmed after the batch. */
 static struct psock_block *frame_block(
     psock_connection *connection, size_t length, size_t needed) {
   struct psock_pool *pool = &connection->loop->pool;
-  if (needed <= receive_capacity())
-    return psock_pool_get(pool, receive_capacity());
+  size_t usual = receive_capacity();
+  if (needed <= usual || length < usual / 2)
+    return psock_pool_get(pool, usual);
   struct psock_block *block = psock_pool_get_cached(pool, needed);
   if (block != NULL)
     return block;
-  size_t capacity = length < receive_capacity() ? receive_capacity() : length;
-  return psock_pool_get(pool, capacity > needed / 2 ? needed : capacity * 2);
+  return psock_pool_get(pool, length < needed / 2 ? length * 2 : needed);
 }
 
 /* Makes room to receive into. Returns how much, 0 when memory is out. */
@@ -209,19 +207,20 @@ static size_t make_room(psock_connection *connection) {
     return in == NULL ? 0 : psock_block_room(in);
   }
   size_t length = psock_block_length(in);
-  size_t needed = connection->needed > length ? connection->needed : length + 1;
+  bool known = connection->needed > length;
+  size_t missing = known ? connection->needed - length : 1;
+  bool large = known && connection->needed > receive_capacity();
   size_t room = psock_block_room(in);
-  if (room == 0 || (needed <= receive_capacity() && room < needed - length)) {
-    in = frame_block(connection, length, needed);
+  if (room == 0 || (!large && room < missing)) {
+    in = frame_block(
+        connection, length, known ? connection->needed : length * 2);
     if (in == NULL)
       return 0;
     replace_input(connection, in);
+    room = psock_block_room(in);
   }
   /* What is behind a large frame would have to be moved out of its block. */
-  room = psock_block_room(in);
-  if (needed > receive_capacity() && room > needed - length)
-    room = needed - length;
-  return room;
+  return large && room > missing ? missing : room;
 }
 
 /* Receives once. Returns how many bytes came, 0 when there is nothing more to
@@ -238,6 +237,9 @@ static size_t receive(psock_connection *connection, bool *ret_filled) {
   ssize_t received =
       transport->ops->receive(transport, in->data + in->end, room);
   connection->stats.receives++;
+  /* The transport may be the user's. */
+  if (received > 0 && (size_t)received > room)
+    received = PSOCK_EIO;
   if (received == 0)
     connection->input_ended = true;
   else if (received < 0 && received != PSOCK_EAGAIN)
@@ -265,6 +267,7 @@ static void tell_end(psock_connection *connection) {
 
 static void drop_input(psock_connection *connection) {
   connection->needed = 0;
+  connection->scanned = 0;
   if (connection->in == NULL)
     return;
   psock_pool_put(&connection->loop->pool, connection->in);

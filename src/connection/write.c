@@ -25,11 +25,11 @@ void psock_connection_give_records(psock_connection *connection) {
 }
 
 /* One send. Returns false when the transport takes no more for now. */
-static bool write_some(psock_connection *connection, size_t *budget) {
+static bool write_some(psock_connection *connection) {
   struct iovec vectors[MAX_VECTORS];
   psock_transport *transport = connection->transport;
-  int count =
-      psock_buffer_vectors(&connection->out, vectors, MAX_VECTORS, *budget);
+  int count = psock_buffer_vectors(
+      &connection->out, vectors, MAX_VECTORS, connection->write_left);
   size_t offered = 0;
   for (int i = 0; i < count; i++)
     offered += vectors[i].iov_len;
@@ -37,13 +37,17 @@ static bool write_some(psock_connection *connection, size_t *budget) {
   connection->stats.sends++;
   if (sent == PSOCK_EAGAIN)
     sent = 0;
+  /* The transport may be the user's. */
+  if (sent > 0 && (size_t)sent > offered)
+    sent = PSOCK_EIO;
   if (sent < 0) {
     psock_connection_fail(connection, (int)sent);
     return false;
   }
   size_t length = (size_t)sent;
   connection->stats.bytes_out += length;
-  *budget -= length < *budget ? length : *budget;
+  connection->write_left -=
+      length < connection->write_left ? length : connection->write_left;
   psock_buffer_consume(&connection->out, length);
   psock_channel_drained(connection->channel, length);
   if (length == offered)
@@ -74,10 +78,11 @@ void psock_connection_flush(psock_connection *connection) {
     return;
   collect_local(connection);
   psock_connection_give_records(connection);
-  size_t budget = connection->batch_bytes;
-  while (may_write(connection) && connection->out.length > 0 && budget > 0)
-    if (!write_some(connection, &budget))
+  while (may_write(connection) && connection->out.length > 0 &&
+         connection->write_left > 0)
+    if (!write_some(connection))
       break;
+  psock_channel_drained(connection->channel, 0);
   psock_connection_check_full(connection);
   if (connection->state == PSOCK_OPEN && connection->wants_room &&
       psock_connection_get_room(connection) > 0)

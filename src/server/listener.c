@@ -46,7 +46,7 @@ struct psock_listener {
   struct psock_list connections; /* of struct accepted */
   struct psock_alarm resume;
   struct psock_owned owned;  /* by the loop */
-  struct psock_task drained; /* calls options that were given to drain */
+  struct psock_task drained; /* calls on_drained */
   void (*on_drained)(void *data);
   void *drained_data;
   bool draining;
@@ -88,18 +88,28 @@ static void watch(psock_listener *listener, bool accepting) {
     psock_loop_start_alarm(loop, &listener->resume, PAUSE);
 }
 
+static bool is_crowded(const psock_listener *listener) {
+  return listener->stats.connections >= listener->options.max_connections;
+}
+
+static void try_again_later(psock_listener *listener) {
+  psock_loop_start_alarm(listener->loop, &listener->resume, PAUSE);
+}
+
 static void pause_accepting(psock_listener *listener, const char *why) {
   if (!listener->paused)
     psock_log(listener->loop, PSOCK_LOG_WARNING, "accepting pauses: %s", why);
   listener->stats.pauses += !listener->paused;
   listener->paused = true;
   watch(listener, false);
-  psock_loop_start_alarm(listener->loop, &listener->resume, PAUSE);
+  /* The end of a connection is told; an end of other bounds is not. */
+  if (!is_crowded(listener))
+    try_again_later(listener);
 }
 
 /* The bound that keeps the listener from accepting, or NULL. */
 static const char *bound_met(const psock_listener *listener) {
-  if (listener->stats.connections >= listener->options.max_connections)
+  if (is_crowded(listener))
     return "as many connections as allowed";
   if (psock_heap_is_full(listener->loop->heap))
     return "as much memory held as allowed";
@@ -109,8 +119,10 @@ static const char *bound_met(const psock_listener *listener) {
 static void resume_accepting(psock_listener *listener) {
   if (!listener->paused || listener->io.fd < 0)
     return;
+  if (is_crowded(listener))
+    return;
   if (bound_met(listener) != NULL) {
-    psock_loop_start_alarm(listener->loop, &listener->resume, PAUSE);
+    try_again_later(listener);
     return;
   }
   listener->paused = false;
@@ -193,6 +205,9 @@ static void introduce(psock_listener *listener, psock_connection *connection) {
   if (connection->state == PSOCK_ENDED) {
     listener->stats.refused++;
   } else if (refused != 0 || !psock_reactor_is_valid(&reactor)) {
+    if (refused == 0)
+      psock_log(listener->loop, PSOCK_LOG_ERROR,
+          "accepted() gave no reactor, or one whose ops have no size");
     listener->stats.refused++;
     psock_connection_free(connection);
   } else {
@@ -214,6 +229,29 @@ static void take(psock_listener *listener, int fd) {
   introduce(listener, connection);
 }
 
+/* Whether an error of accept concerns only the one connection that did not
+ * come to be: accept(2) says that Linux passes on what its network did. */
+static bool is_passing(int number) {
+  switch (number) {
+  case EINTR:
+  case ECONNABORTED:
+  case ECONNRESET:
+  case EPROTO:
+  case EPERM:
+  case ENOPROTOOPT:
+  case EOPNOTSUPP:
+  case ENETDOWN:
+  case ENETUNREACH:
+  case EHOSTDOWN:
+  case EHOSTUNREACH:
+  case ENONET:
+  case ETIMEDOUT:
+    return true;
+  default:
+    return false;
+  }
+}
+
 /* Accepts one. Returns whether to go on. */
 static bool accept_one(psock_listener *listener) {
   const char *bound = bound_met(listener);
@@ -226,23 +264,14 @@ static bool accept_one(psock_listener *listener) {
     take(listener, fd);
     return !listener->freed && listener->io.fd >= 0;
   }
-  switch (errno) {
-  case EAGAIN:
+  int number = errno;
+  if (number == EAGAIN)
     return false;
-  case EINTR:
+  listener->stats.errors += number != EINTR;
+  if (is_passing(number))
     return true;
-  case EMFILE:
-  case ENFILE:
-  case ENOBUFS:
-  case ENOMEM:
-    listener->stats.errors++;
-    pause_accepting(listener, "out of descriptors or memory");
-    return false;
-  default:
-    /* One that went away before it was accepted, or news of its network. */
-    listener->stats.errors++;
-    return true;
-  }
+  pause_accepting(listener, "accept fails, out of descriptors or memory");
+  return false;
 }
 
 static void on_ready(struct psock_io *io, unsigned directions) {
@@ -335,9 +364,11 @@ static void init(psock_listener *listener, psock_loop *loop,
 int psock_listen(psock_loop *loop, const struct psock_address *address,
     const struct psock_listener_options *options,
     psock_listener **ret_listener) {
-  if (options == NULL || options->size < sizeof *options ||
-      options->accepted == NULL || options->connection == NULL ||
-      options->connection->size < sizeof *options->connection)
+  if (options == NULL ||
+      options->size <
+          PSOCK_SIZE_THROUGH(struct psock_listener_options, keepalive) ||
+      options->accepted == NULL ||
+      !psock_connection_options_are_valid(options->connection))
     return PSOCK_EINVAL;
   psock_listener *listener =
       psock_alloc(&loop->heap->allocator, sizeof *listener);

@@ -10,8 +10,8 @@ int psock_error_from_errno(int number) {
 #if EWOULDBLOCK != EAGAIN
   case EWOULDBLOCK:
 #endif
-  case ENOBUFS:
     return PSOCK_EAGAIN;
+  case ENOBUFS:
   case ENOMEM:
     return PSOCK_ENOMEM;
   case EPIPE:
@@ -31,7 +31,7 @@ int psock_error_from_errno(int number) {
   case EADDRINUSE:
     return PSOCK_EADDRINUSE;
   case EADDRNOTAVAIL:
-    return PSOCK_EADDRESS;
+    return PSOCK_EADDRNOTAVAIL;
   case EACCES:
   case EPERM:
     return PSOCK_EACCESS;

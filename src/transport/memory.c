@@ -15,7 +15,7 @@
  * reads the end of the input; sending to it is a reset.
  */
 
-#define CALLS 5
+#define CALLS (PSOCK_MEMORY_WATCH + 1)
 
 struct fault {
   unsigned calls; /* that still succeed */
@@ -229,6 +229,8 @@ void psock_memory_limit_send(psock_transport *transport, size_t length) {
 
 void psock_memory_fail(psock_transport *transport, enum psock_memory_call call,
     unsigned calls, int error) {
+  if ((unsigned)call >= CALLS)
+    return;
   end_of(transport)->faults[call] =
       (struct fault){.calls = calls, .error = error};
 }

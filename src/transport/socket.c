@@ -79,6 +79,9 @@ static ssize_t socket_send(
   do
     sent = send_vectors(socket_fd(transport), vectors, count);
   while (sent < 0 && errno == EINTR);
+  /* A full device queue is no reason to end: there will be room again. */
+  if (sent < 0 && errno == ENOBUFS)
+    return PSOCK_EAGAIN;
   return sent < 0 ? psock_error_from_errno(errno) : sent;
 }
 
@@ -186,11 +189,12 @@ static bool is_connected_stream(int fd) {
 
 int psock_transport_socket_new(
     psock_loop *loop, int fd, psock_transport **ret_transport) {
-  if (!is_connected_stream(fd))
-    return PSOCK_EINVAL;
   int flags = fcntl(fd, F_GETFL);
+  if (!is_connected_stream(fd) || flags < 0 ||
+      fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
+    return PSOCK_EINVAL;
   int error = psock_socket_new(loop, fd, 0, ret_transport);
-  if (error == 0)
-    fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+  if (error != 0)
+    fcntl(fd, F_SETFL, flags);
   return error;
 }

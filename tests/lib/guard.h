@@ -36,6 +36,9 @@ int guard_count_fds(void);
 /* To be given to psock_loop_new as `log`. */
 void guard_log(void *data, enum psock_log_level level, const char *text);
 
+/* Lines that hold `text` are no reason to fail, however many come. */
+void guard_allow_log(const char *text);
+
 /* The next `count` lines that hold `text` are no reason to fail; all of them
  * have to come. */
 void guard_expect_log(const char *text, int count);

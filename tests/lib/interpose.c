@@ -68,7 +68,7 @@ static int planned(struct plan *plan) {
 
 /* The calls that a signal can interrupt. */
 static bool can_be_interrupted(enum call call) {
-  return call == CALL_RECV || call == CALL_SENDMSG || call == CALL_ACCEPT4;
+  return call == CALL_RECV || call == CALL_SEND || call == CALL_ACCEPT4;
 }
 
 /* The error that this call fails with, or 0. */
@@ -101,6 +101,9 @@ static void find(void *function, const char *name) {
   memcpy(function, &found, sizeof found);
 }
 
+/* Seen by libev too, which is a shared library, however this is compiled. */
+#pragma GCC visibility push(default)
+
 ssize_t recv(int fd, void *buffer, size_t length, int flags) {
   ssize_t (*real)(int, void *, size_t, int);
   int error = fault(CALL_RECV);
@@ -113,6 +116,16 @@ ssize_t recv(int fd, void *buffer, size_t length, int flags) {
   find(&real, "recv");
   if (limits[CALL_RECV] > 0 && length > limits[CALL_RECV])
     length = limits[CALL_RECV];
+  return real(fd, buffer, length, flags);
+}
+
+ssize_t send(int fd, const void *buffer, size_t length, int flags) {
+  ssize_t (*real)(int, const void *, size_t, int);
+  if (fails(CALL_SEND))
+    return -1;
+  find(&real, "send");
+  if (limits[CALL_SEND] > 0 && length > limits[CALL_SEND])
+    length = limits[CALL_SEND];
   return real(fd, buffer, length, flags);
 }
 
@@ -135,11 +148,11 @@ static ssize_t send_some(ssize_t (*real)(int, const struct msghdr *, int),
 
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
   ssize_t (*real)(int, const struct msghdr *, int);
-  if (fails(CALL_SENDMSG))
+  if (fails(CALL_SEND))
     return -1;
   find(&real, "sendmsg");
-  if (limits[CALL_SENDMSG] > 0)
-    return send_some(real, fd, message, limits[CALL_SENDMSG], flags);
+  if (limits[CALL_SEND] > 0)
+    return send_some(real, fd, message, limits[CALL_SEND], flags);
   return real(fd, message, flags);
 }
 
@@ -210,3 +223,5 @@ int clock_gettime(clockid_t clock, struct timespec *time) {
   time->tv_nsec = (long)(nanoseconds % 1000000000u);
   return 0;
 }
+
+#pragma GCC visibility pop

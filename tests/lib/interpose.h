@@ -13,7 +13,7 @@
 
 enum call {
   CALL_RECV,
-  CALL_SENDMSG,
+  CALL_SEND, /* send, sendmsg */
   CALL_ACCEPT4,
   CALL_CONNECT,
   CALL_SHUTDOWN,
@@ -37,7 +37,8 @@ void interpose_fail_any(unsigned from, unsigned count, int error);
 /* Every call fails with EINTR first, and is then let through. */
 void interpose_interrupt_all(void);
 
-/* recv and sendmsg move at most `length` bytes; 0: as many as they like. */
+/* Receiving and sending move at most `length` bytes; 0: as many as they like.
+ */
 void interpose_limit(enum call call, size_t length);
 
 /* How many calls there have been since the last interpose_fail of `call`, or,

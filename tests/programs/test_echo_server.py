@@ -239,12 +239,12 @@ def turns(bench):
     assert 1500 < last - first < 3000, (first, last)
 
 
-@test("streams that wait come to 64 MiB at most; further ones are refused")
+@test("streams that wait come to 16 MiB at most; further ones are refused")
 def too_many(bench):
     _, connection = connect(bench)
     begin_long_stream(connection)
     texts = 10 * b"b"
-    room = (64 << 20) - (64 << 10) - LONG_STREAM
+    room = (16 << 20) - (64 << 10) - LONG_STREAM
     kept = room // ((64 << 10) + len(texts))
     calls = range(2, kept + 102)
     connection.send(*[stream_request(call, texts) for call in calls])

@@ -60,7 +60,7 @@ START_TEST(the_limit_is_never_passed) {
     ck_assert(psock_arena_limited(arena));
     /* The structs of the blocks come on top. */
     ck_assert_uint_le(memory_held(&memory), before + limit + 4096);
-    psock_arena_rewind(arena);
+    psock_arena_next(&arena);
     ck_assert(!psock_arena_limited(arena));
   }
   psock_arena_unref(arena);
@@ -76,7 +76,7 @@ START_TEST(the_limit_is_exact_for_one) {
     psock_arena_limit(arena, limit);
     ck_assert_ptr_null(psock_arena_alloc(arena, limit + 1));
     ck_assert(psock_arena_limited(arena));
-    psock_arena_rewind(arena);
+    psock_arena_next(&arena);
     psock_arena_limit(arena, limit);
     ck_assert_ptr_nonnull(psock_arena_alloc(arena, limit));
     ck_assert_ptr_null(psock_arena_alloc(arena, 1));
@@ -96,7 +96,7 @@ START_TEST(absurd_lengths_are_refused) {
     psock_arena_limit(arena, 1000);
     ck_assert_ptr_null(psock_arena_alloc(arena, SIZE_MAX - less));
     ck_assert(psock_arena_limited(arena));
-    psock_arena_rewind(arena);
+    psock_arena_next(&arena);
   }
   psock_arena_unref(arena);
   memory_fini(&memory);
@@ -128,13 +128,13 @@ START_TEST(rewind_uses_memory_again) {
   memory_init(&memory, 0);
   struct psock_arena *arena = psock_arena_new(&memory.pool);
   void *first = psock_arena_alloc(arena, 100);
-  psock_arena_rewind(arena);
+  psock_arena_next(&arena);
   size_t held = memory_held(&memory);
   for (int i = 0; i < 100; i++) {
     ck_assert_ptr_eq(psock_arena_alloc(arena, 100), first);
     for (int k = 0; k < 50; k++)
       ck_assert_ptr_nonnull(psock_arena_alloc(arena, 5000));
-    psock_arena_rewind(arena);
+    psock_arena_next(&arena);
     ck_assert_uint_eq(memory_held(&memory), held);
   }
   psock_arena_unref(arena);

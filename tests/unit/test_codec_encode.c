@@ -19,7 +19,7 @@ static struct bytes encode(const ProtobufCMessage *message, size_t room,
     struct psock_encode_hint *hint) {
   struct bytes bytes = bytes_new(room);
   bytes.length = psock_encode_simple(message, bytes.at, room, hint);
-  ck_assert_uint_le(bytes.length, room);
+  REQUIRE(bytes.length <= room);
   return bytes;
 }
 
@@ -37,13 +37,13 @@ static bool encodes(
   struct bytes sent = encode(message, room, &hint);
   if (sent.length == 0 && hint.needed > 0) {
     /* No more than what it really takes, but for what a field may take. */
-    ck_assert_uint_le(hint.needed, expected.length + 16);
+    REQUIRE(hint.needed <= expected.length + 16);
     free(sent.at);
     sent = encode(message, hint.needed + ROOM, &hint);
   }
   bool done = sent.length > 0;
   if (done)
-    ck_assert(bytes_equal(expected, sent.at, sent.length));
+    REQUIRE(bytes_equal(expected, sent.at, sent.length));
   free(sent.at);
   return done;
 }
@@ -53,7 +53,7 @@ static bool encodes(
 static void assert_simple(const ProtobufCMessage *message) {
   struct bytes expected = packed(message);
   for (size_t room = 0; room <= ROOM; room++)
-    ck_assert(encodes(message, room, expected) || room < 16);
+    REQUIRE(encodes(message, room, expected) || room < 16);
   free(expected.at);
 }
 
@@ -85,7 +85,7 @@ START_TEST(numbers) {
   every.h = word;
   every.i = (int32_t)word;
   every.j = (int64_t)word;
-  every.m = word != 0;
+  every.m = (protobuf_c_boolean)word;
   every.n = (Codec__Colour)(int32_t)word;
   every.choice_case = CODEC__EVERY__CHOICE_Y;
   every.y = word;

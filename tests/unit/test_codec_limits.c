@@ -307,7 +307,7 @@ static struct bytes empty_children(size_t count) {
 START_TEST(frame_of_empty_children) {
   struct bytes frame = empty_children(2 * MIB);
   struct psock_protobuf_options options = {0};
-  psock_arena_rewind(memory.arena);
+  psock_arena_next(&memory.arena);
   size_t before = atomic_load(&memory.heap->held);
   ck_assert_int_eq(
       verdict(&codec__tree__descriptor, options, frame), PSOCK_EMEMLIMIT);

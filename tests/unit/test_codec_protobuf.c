@@ -80,6 +80,8 @@ START_TEST(options_of_another_size) {
   ck_assert_int_eq(make(&codec__tree__descriptor, &older), 0);
   older.max_message = SIZE_MAX;
   ck_assert_int_eq(make(&codec__tree__descriptor, &older), PSOCK_EINVAL);
+  struct psock_protobuf_options forgotten = {.max_depth = 5};
+  ck_assert_int_eq(make(&codec__tree__descriptor, &forgotten), PSOCK_EINVAL);
 }
 END_TEST
 
@@ -259,6 +261,27 @@ START_TEST(large_parts_are_lent) {
 }
 END_TEST
 
+/* Also in a message that is otherwise encoded on the fast way, from the size at
+ * which lending begins. */
+START_TEST(only_part_is_lent) {
+  size_t length = PSOCK_BUFFER_LEND_MIN - 1 + (size_t)_i;
+  struct bytes data = bytes_new(length);
+  memset(data.at, 'x', length);
+  Codec__Plain plain;
+  codec__plain__init(&plain);
+  plain.data = (ProtobufCBinaryData){.len = length, .data = data.at};
+  struct bytes expected = packed(&plain.base);
+  memory.buffer.lending = true;
+  ck_assert_int_eq(codec->encode(codec, &plain, &memory.buffer), 0);
+  ck_assert_int_eq(is_lent(data.at, length), _i > 0);
+  struct bytes sent = bytes_take(&memory.buffer);
+  ck_assert(bytes_equal(expected, sent.at, sent.length));
+  free(sent.at);
+  free(expected.at);
+  free(data.at);
+}
+END_TEST
+
 /* Small messages take the other way although the sender lends. */
 START_TEST(small_message_is_not_lent) {
   Codec__Plain plain;
@@ -369,6 +392,7 @@ int main(void) {
   tcase_add_loop_test(tcase, encode_packs, 0, SIZES);
   tcase_add_test(tcase, encode_stays_in_its_block);
   tcase_add_test(tcase, large_parts_are_lent);
+  tcase_add_loop_test(tcase, only_part_is_lent, 0, 3);
   tcase_add_test(tcase, small_message_is_not_lent);
   tcase_add_loop_test(tcase, encode_without_memory, 0, 4);
   tcase_add_loop_test(tcase, decode_without_memory, 0, 2);

@@ -58,7 +58,7 @@ static void append(struct bytes *to, const void *at, size_t length) {
   size_t capacity = capacity_of(to->length + length);
   if (capacity > capacity_of(to->length))
     to->at = realloc(to->at, capacity);
-  ck_assert_ptr_nonnull(to->at);
+  REQUIRE(to->at != NULL);
   if (length > 0)
     memcpy(to->at + to->length, at, length);
   to->length += length;
@@ -232,9 +232,9 @@ static void assert_same(const psock_codec *codec, const void *message,
   struct bytes body = bytes_new(protobuf_c_message_get_packed_size(reference));
   protobuf_c_message_pack(reference, body.at);
   struct bytes expected = frame_of(body);
-  ck_assert_int_eq(codec->encode(codec, message, &memory.buffer), 0);
+  REQUIRE(codec->encode(codec, message, &memory.buffer) == 0);
   struct bytes sent = bytes_take(&memory.buffer);
-  ck_assert(bytes_equal(expected, sent.at, sent.length));
+  REQUIRE(bytes_equal(expected, sent.at, sent.length));
   free(sent.at);
   free(expected.at);
 }
@@ -248,12 +248,12 @@ static void compare(const psock_codec *codec,
   ProtobufCMessage *reference =
       protobuf_c_message_unpack(type, NULL, body.length, body.at);
   if (reference == NULL) {
-    ck_assert(result == PSOCK_EMALFORMED ||
-              (max_depth < 1000 && result == PSOCK_EDEPTH));
+    REQUIRE(result == PSOCK_EMALFORMED ||
+            (max_depth < 1000 && result == PSOCK_EDEPTH));
   } else if (depth_of(type, body.at, body.at + body.length) > max_depth) {
-    ck_assert_int_eq(result, PSOCK_EDEPTH);
+    REQUIRE(result == PSOCK_EDEPTH);
   } else {
-    ck_assert_int_eq(result, PSOCK_DECODE_MESSAGE);
+    REQUIRE(result == PSOCK_DECODE_MESSAGE);
     assert_same(codec, decoded.message, reference);
   }
   protobuf_c_message_free_unpacked(reference, NULL);

@@ -27,7 +27,7 @@ static int encode(
 
 static int decode(const struct psock_text_codec *codec, struct bytes bytes,
     struct psock_decoded *ret_decoded) {
-  psock_arena_rewind(memory.arena);
+  psock_arena_next(&memory.arena);
   return codec->codec.decode(
       &codec->codec, bytes.at, bytes.length, memory.arena, ret_decoded);
 }
