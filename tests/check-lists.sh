@@ -21,9 +21,9 @@ strange=$(find_files -name '*[!A-Za-z0-9._-]*')
   status=1
 }
 
-files=$(find_files \( -name '*.[ch1-9]' -o -name '*.proto' -o \
-  -name '*.py' -o -name '*.sh' -o -path 'scripts/*' -o -path 'tests/data/*' \) \
-  ! -name '*[!A-Za-z0-9._-]*')
+files=$(find_files \( -name '*.[ch1-9]' -o -name '*.md' -o -name '*.proto' \
+  -o -name '*.py' -o -name '*.sh' -o -path 'scripts/*' -o -path 'tests/data/*' \
+  \) ! -name '*[!A-Za-z0-9._-]*')
 [ -n "$files" ] || status=1
 for file in $files; do
   # A test program is listed by its own name, not by that of its one source.
