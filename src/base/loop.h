@@ -2,12 +2,13 @@
 #ifndef PSOCK_BASE_LOOP_H
 #define PSOCK_BASE_LOOP_H
 
+#include "base/alarm.h"
 #include "base/arena.h"
 #include "base/block.h"
 #include "base/heap.h"
 #include "base/list.h"
 #include "base/mail.h"
-#include "base/timer.h"
+
 #include <protosocket/error.h>
 #include <protosocket/loop.h>
 #include <stdatomic.h>

@@ -1,98 +1,56 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "base/timer.h"
-
 #include "base/allocator.h"
-#include <protosocket/error.h>
+#include "base/loop.h"
 
 /*
- * A binary heap of pointers. Its array grows when something that has an alarm
- * is made, so that starting an alarm cannot fail. libev sees one timer, the
- * earliest of these.
+ * Timers for users: an alarm of the loop's that calls a function of theirs.
  */
 
-int psock_alarms_reserve(struct psock_alarms *alarms) {
-  /* One more, because places count from 1. */
-  struct psock_alarm **at = psock_heap_grow(alarms->heap, alarms->at,
-      &alarms->capacity, alarms->reserved + 2, sizeof *at);
-  if (at == NULL)
+struct psock_timer {
+  struct psock_alarm alarm;
+  psock_loop *loop;
+  void (*expired)(void *data);
+  void *data;
+};
+
+static void timer_expired(struct psock_alarm *alarm) {
+  struct psock_timer *timer = PSOCK_CONTAINER(alarm, struct psock_timer, alarm);
+  timer->expired(timer->data);
+}
+
+int psock_timer_new(psock_loop *loop, void (*expired)(void *data), void *data,
+    psock_timer **ret_timer) {
+  int error = psock_alarms_reserve(&loop->alarms);
+  if (error != 0)
+    return error;
+  psock_timer *timer = psock_alloc(&loop->heap->allocator, sizeof *timer);
+  if (timer == NULL) {
+    psock_alarms_unreserve(&loop->alarms);
     return PSOCK_ENOMEM;
-  alarms->at = at;
-  alarms->reserved++;
+  }
+  *timer = (psock_timer){
+      .alarm = {.expired = timer_expired},
+      .loop = loop,
+      .expired = expired,
+      .data = data,
+  };
+  *ret_timer = timer;
   return 0;
 }
 
-void psock_alarms_unreserve(struct psock_alarms *alarms) {
-  alarms->reserved--;
+void psock_timer_start(psock_timer *timer, uint64_t after) {
+  psock_loop_start_alarm(timer->loop, &timer->alarm, after);
 }
 
-static void put(
-    struct psock_alarms *alarms, size_t place, struct psock_alarm *alarm) {
-  alarms->at[place] = alarm;
-  alarm->place = place;
+void psock_timer_stop(psock_timer *timer) {
+  psock_loop_stop_alarm(timer->loop, &timer->alarm);
 }
 
-/* Moves `alarm` from `place` towards the front as far as it belongs. */
-static void rise(
-    struct psock_alarms *alarms, size_t place, struct psock_alarm *alarm) {
-  while (place > 1 && alarms->at[place / 2]->at > alarm->at) {
-    put(alarms, place, alarms->at[place / 2]);
-    place /= 2;
-  }
-  put(alarms, place, alarm);
-}
-
-/* Moves `alarm` from `place` towards the end as far as it belongs. */
-static void sink(
-    struct psock_alarms *alarms, size_t place, struct psock_alarm *alarm) {
-  for (;;) {
-    size_t child = place * 2;
-    if (child > alarms->count)
-      break;
-    if (child < alarms->count &&
-        alarms->at[child + 1]->at < alarms->at[child]->at)
-      child++;
-    if (alarms->at[child]->at >= alarm->at)
-      break;
-    put(alarms, place, alarms->at[child]);
-    place = child;
-  }
-  put(alarms, place, alarm);
-}
-
-void psock_alarms_start(
-    struct psock_alarms *alarms, struct psock_alarm *alarm, uint64_t at) {
-  psock_alarms_stop(alarms, alarm);
-  alarm->at = at;
-  alarms->count++;
-  rise(alarms, alarms->count, alarm);
-}
-
-void psock_alarms_stop(struct psock_alarms *alarms, struct psock_alarm *alarm) {
-  size_t place = alarm->place;
-  if (place == 0)
+void psock_timer_free(psock_timer *timer) {
+  if (timer == NULL)
     return;
-  alarm->place = 0;
-  struct psock_alarm *last = alarms->at[alarms->count];
-  alarms->count--;
-  if (last == alarm)
-    return;
-  rise(alarms, place, last);
-  sink(alarms, last->place, last);
-}
-
-uint64_t psock_alarms_next(const struct psock_alarms *alarms) {
-  return alarms->count == 0 ? PSOCK_NEVER : alarms->at[1]->at;
-}
-
-struct psock_alarm *psock_alarms_pop(
-    struct psock_alarms *alarms, uint64_t now) {
-  if (psock_alarms_next(alarms) > now)
-    return NULL;
-  struct psock_alarm *alarm = alarms->at[1];
-  psock_alarms_stop(alarms, alarm);
-  return alarm;
-}
-
-void psock_alarms_fini(struct psock_alarms *alarms) {
-  psock_free(&alarms->heap->allocator, alarms->at);
+  psock_loop *loop = timer->loop;
+  psock_timer_stop(timer);
+  psock_alarms_unreserve(&loop->alarms);
+  psock_free(&loop->heap->allocator, timer);
 }

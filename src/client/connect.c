@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "base/options.h"
 #include "connection/connection.h"
-#include "transport/errno.h"
 #include "transport/socket.h"
+#include "transport/system_error.h"
 
 #include <errno.h>
 #include <netinet/in.h>

@@ -11,8 +11,9 @@
  * A connection's life: OPENING until the transport is open; OPEN while
  * messages are given; CLOSING from psock_connection_close, or the end of the
  * input, until everything is written and the peer has ended; ENDING while a
- * sender that is just being used keeps the last step back; ENDED when `closed`
- * has been called, until the last frame of this connection has left the stack.
+ * sender that is just being used keeps the last step back; ENDED while
+ * what is owed is settled and `closed` is called, and until the last frame of
+ * this connection has left the stack.
  *
  * connection.c has these steps, read.c the way in, write.c the way out.
  */

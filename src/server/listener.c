@@ -6,8 +6,8 @@
 #include "base/options.h"
 #include "connection/connection.h"
 #include "server/unix_path.h"
-#include "transport/errno.h"
 #include "transport/socket.h"
+#include "transport/system_error.h"
 
 #include <errno.h>
 #include <netinet/in.h>

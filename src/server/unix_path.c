@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "server/unix_path.h"
 
-#include "transport/errno.h"
+#include "transport/system_error.h"
 
 #include <errno.h>
 #include <protosocket/error.h>

@@ -4,7 +4,7 @@
 #include "base/allocator.h"
 #include "base/io.h"
 #include "base/loop.h"
-#include "transport/errno.h"
+#include "transport/system_error.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "base/timer.h"
+#include "base/alarm.h"
 
 #include "lib/memory.h"
 #include "lib/rig.h"

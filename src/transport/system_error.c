@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "transport/errno.h"
+#include "transport/system_error.h"
 
 #include <errno.h>
 #include <protosocket/error.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#ifndef PSOCK_BASE_TIMER_H
-#define PSOCK_BASE_TIMER_H
+#ifndef PSOCK_BASE_ALARM_H
+#define PSOCK_BASE_ALARM_H
 
 #include "base/heap.h"
 #include <stdint.h>
