@@ -277,7 +277,7 @@ static void free_dropped(struct psock_channel *channel) {
 void psock_channel_detach(struct psock_channel *channel) {
   channel->owner = NULL;
   atomic_store(&channel->queued, 0);
-  psock_sender_fini(&channel->local);
+  channel->local.writable = NULL;
   pthread_mutex_lock(&channel->mutex);
   channel->detached = true;
   /* Lanes that are listed still hold nothing: they were collected. */

@@ -120,10 +120,9 @@ void psock_channel_list(struct psock_channel *channel, struct psock_lane *lane);
 void psock_channel_ref(struct psock_channel *channel);
 void psock_channel_unref(struct psock_channel *channel);
 
-/* Begins and ends what every sender has. */
+/* Begins what every sender has. */
 void psock_sender_init(
     struct psock_sender *sender, struct psock_channel *channel, bool local);
-void psock_sender_fini(struct psock_sender *sender);
 
 /* Frees a lane that is in no list. */
 void psock_lane_free(struct psock_lane *lane);

@@ -25,10 +25,6 @@ void psock_sender_init(
   atomic_init(&sender->refused, 0);
 }
 
-void psock_sender_fini(struct psock_sender *sender) {
-  sender->writable = NULL;
-}
-
 void psock_lane_free(struct psock_lane *lane) {
   struct psock_channel *channel = lane->sender.channel;
   pthread_mutex_destroy(&lane->mutex);
@@ -83,7 +79,8 @@ static int add_release(struct psock_sender *sender,
     const struct psock_send_options *options) {
   struct psock_block *block = psock_buffer_last_lent(&sender->bytes, mark);
   if (block == NULL) {
-    block = psock_block_lend(sender->channel->heap, options, 0);
+    /* Of no bytes: it only carries the release. */
+    block = psock_block_lend(sender->channel->heap, NULL, 0);
     if (block == NULL)
       return PSOCK_ENOMEM;
     block->next = sender->released;
@@ -303,7 +300,7 @@ void psock_sender_drop(psock_sender *sender) {
   bool mine = channel->detached || !atomic_load(&lane->known);
   pthread_mutex_lock(&lane->mutex);
   lane->dropped = true;
-  psock_sender_fini(sender);
+  sender->writable = NULL;
   pthread_mutex_unlock(&lane->mutex);
   if (mine)
     psock_list_remove(&lane->node);
