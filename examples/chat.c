@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "chat.pb-c.h"
+#include "chat.psock.h"
 #include "common.h"
 #include <errno.h>
 #include <ev.h>
@@ -168,10 +168,10 @@ int main(int argc, char **argv) {
     common_fail("standard input: %s", strerror(errno));
   struct chat chat = {.ev = ev_default_loop(0), .server = "tcp:127.0.0.1:9001"};
   struct psock_connection_options options = {
-      .size = sizeof options, .reactor = {&ops, &chat}};
+      .size = sizeof options, .reactor = {.ops = &ops, .state = &chat}};
   char *name = getenv("USER") != NULL ? getenv("USER") : nobody;
-  psock_codec *inbound = common_codec(&chat__to_client__descriptor, NULL);
-  psock_codec *outbound = common_codec(&chat__to_server__descriptor, NULL);
+  psock_codec *inbound = common_codec(&chat__to_client__type, NULL);
+  psock_codec *outbound = common_codec(&chat__to_server__type, NULL);
   psock_loop *loop = common_loop(chat.ev);
   int option;
   while ((option = common_option(argc, argv, ":a:n:")) != -1)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "chat.pb-c.h"
+#include "chat.psock.h"
 #include "common.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -108,21 +108,32 @@ static void on_opened(void *state, psock_connection *connection) {
       psock_connection_get_sender(connection), on_writable, member);
 }
 
-static void on_message(
-    void *state, psock_connection *connection, const void *message) {
-  struct member *member = state;
-  const Chat__ToServer *said = message;
+/* Also for what a newer client may say. */
+static void on_rest(
+    void *state, psock_connection *connection, const Chat__ToServer *said) {
+  (void)said;
   char rule[] = "say your name, of 1 to 32 bytes, once and first of all";
-  if (said->kind_case == CHAT__TO_SERVER__KIND_TEXT && member->link != NULL) {
+  notify(state, rule);
+  psock_connection_close(connection);
+}
+
+static void on_name(void *state, psock_connection *connection,
+    const Chat__ToServer *said, const char *name) {
+  struct member *member = state;
+  if (member->link != NULL || name[0] == '\0' || strlen(name) > MAX_NAME)
+    on_rest(state, connection, said);
+  else
+    enter(member, name);
+}
+
+static void on_text(void *state, psock_connection *connection,
+    const Chat__ToServer *said, const char *text) {
+  struct member *member = state;
+  (void)text;
+  if (member->link == NULL)
+    on_rest(state, connection, said);
+  else
     speak(member, said->text);
-  } else if (said->kind_case == CHAT__TO_SERVER__KIND_NAME &&
-             member->link == NULL && said->name[0] != '\0' &&
-             strlen(said->name) <= MAX_NAME) {
-    enter(member, said->name);
-  } else {
-    notify(member, rule);
-    psock_connection_close(connection);
-  }
 }
 
 static void on_closed(void *state, psock_connection *connection, int reason) {
@@ -138,17 +149,20 @@ static int on_accepted(
     void *data, psock_connection *connection, psock_reactor *ret_reactor) {
   (void)connection;
   /* Without `input_ended` and `drain` a connection is closed in good order. */
-  static const struct psock_reactor_ops ops = {.size = sizeof ops,
-      .opened = on_opened,
-      .message = on_message,
-      .closed = on_closed};
+  static const struct psock_reactor_ops ops = {
+      .size = sizeof ops, .opened = on_opened, .closed = on_closed};
+  static const struct chat__to_server__handlers handlers = {
+      .size = sizeof handlers,
+      .ops = &ops,
+      .rest = on_rest,
+      .on_name = on_name,
+      .on_text = on_text};
   struct member *member = calloc(1, sizeof *member);
   if (member == NULL)
     return PSOCK_ENOMEM;
   member->room = data;
   member->connection = connection;
-  ret_reactor->ops = &ops;
-  ret_reactor->state = member;
+  *ret_reactor = chat__to_server__reactor(&handlers, member);
   return 0;
 }
 
@@ -158,8 +172,8 @@ const struct program program = COMMON_SERVER("chat-server",
 int main(int argc, char **argv) {
   struct psock_protobuf_options limits = {
       .size = sizeof limits, .max_message = MAX_MESSAGE};
-  psock_codec *inbound = common_codec(&chat__to_server__descriptor, &limits);
-  psock_codec *outbound = common_codec(&chat__to_client__descriptor, NULL);
+  psock_codec *inbound = common_codec(&chat__to_server__type, &limits);
+  psock_codec *outbound = common_codec(&chat__to_client__type, NULL);
   struct room room = {NULL};
   struct psock_listener_options options = {.size = sizeof options,
       .connection =

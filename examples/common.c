@@ -112,10 +112,10 @@ unsigned long common_number(
   return number;
 }
 
-psock_codec *common_codec(const ProtobufCMessageDescriptor *descriptor,
+psock_codec *common_codec(const struct psock_message_type *type,
     const struct psock_protobuf_options *limits) {
   psock_codec *codec;
-  int error = psock_protobuf_codec_new(descriptor, limits, &codec);
+  int error = psock_protobuf_codec_new(type, limits, &codec);
   if (error < 0)
     common_fail("no codec: %s", psock_strerror(error));
   return codec;

@@ -57,8 +57,8 @@ struct psock_address common_address(char option, const char *text);
 unsigned long common_number(
     char option, const char *text, unsigned long least, unsigned long most);
 
-/** A codec of `descriptor`'s messages; `limits` may be NULL. */
-psock_codec *common_codec(const ProtobufCMessageDescriptor *descriptor,
+/** A codec of messages of `type`; `limits` may be NULL. */
+psock_codec *common_codec(const struct psock_message_type *type,
     const struct psock_protobuf_options *limits);
 
 /** A loop of the library on `ev`, which logs warnings to standard error. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "common.h"
-#include "echo.pb-c.h"
+#include "echo.psock.h"
 #include "histogram.h"
 #include <errno.h>
 #include <ev.h>
@@ -36,8 +36,6 @@
 
 /* What all calls in flight of one connection may come to, in bytes. */
 #define MAX_IN_FLIGHT (1u << 30)
-
-enum { CODE_NORMAL = 0, CODE_END = 2 };
 
 /* What was measured in a second, or in all. */
 struct period {
@@ -124,47 +122,63 @@ static void end_call(struct client *client, struct call *call) {
     psock_connection_close(client->connection);
 }
 
-static int is_echo(const struct load *load, const struct call *call,
-    const Response *response) {
-  return response->code == CODE_NORMAL &&
-         response->kind_case == RESPONSE__KIND_ECHO &&
-         response->echo->nanotime == call->started &&
-         strcmp(response->echo->message, load->text) == 0;
-}
-
-static int is_item(const struct load *load, const struct call *call,
-    const Response *response) {
-  return response->code == CODE_NORMAL &&
-         response->kind_case == RESPONSE__KIND_STREAM &&
-         call->items < load->size &&
-         response->stream->sequence == call->items &&
-         response->stream->nanotime == call->started &&
-         response->stream->message[0] == load->text[call->items] &&
-         response->stream->message[1] == '\0';
-}
-
-static void on_message(
-    void *state, psock_connection *connection, const void *message) {
-  (void)connection;
-  struct client *client = state;
-  struct load *load = client->load;
-  const Response *response = message;
-  struct call *call = &client->calls[response->request_id % load->in_flight];
+/* The call that `response` belongs to. */
+static struct call *find_call(struct client *client, const Response *response) {
+  struct call *call =
+      &client->calls[response->request_id % client->load->in_flight];
   if (call->id != response->request_id || call->started == 0)
     common_fail("an answer came to call %" PRIu64 ", which is not in flight",
         response->request_id);
-  if (load->stream && is_item(load, call, response)) {
-    call->items++;
-    load->second.items++;
-  } else if (load->stream
-                 ? response->code == CODE_END && call->items == load->size
-                 : is_echo(load, call, response)) {
-    end_call(client, call);
-  } else if (response->code == CODE_NORMAL || response->code == CODE_END) {
+  return call;
+}
+
+static void check(int is_right, const struct call *call) {
+  if (!is_right)
     common_fail("a wrong answer came to call %" PRIu64, call->id);
-  } else {
+}
+
+static void on_echo(void *state, psock_connection *connection,
+    const Response *response, const EchoResponse *echo) {
+  (void)connection;
+  struct client *client = state;
+  const struct load *load = client->load;
+  struct call *call = find_call(client, response);
+  check(!load->stream && response->code == PSOCK_CODE_NORMAL &&
+            echo->nanotime == call->started &&
+            strcmp(echo->message, load->text) == 0,
+      call);
+  end_call(client, call);
+}
+
+static void on_stream(void *state, psock_connection *connection,
+    const Response *response, const EchoStream *item) {
+  (void)connection;
+  struct client *client = state;
+  struct load *load = client->load;
+  struct call *call = find_call(client, response);
+  check(load->stream && response->code == PSOCK_CODE_NORMAL &&
+            call->items < load->size && item->sequence == call->items &&
+            item->nanotime == call->started &&
+            item->message[0] == load->text[call->items] &&
+            item->message[1] == '\0',
+      call);
+  call->items++;
+  load->second.items++;
+}
+
+/* What is neither: the end of a stream, or of the server's patience. */
+static void on_rest(
+    void *state, psock_connection *connection, const Response *response) {
+  (void)connection;
+  struct client *client = state;
+  struct call *call = find_call(client, response);
+  uint32_t code = response__get_code(response);
+  if (code != PSOCK_CODE_NORMAL && code != PSOCK_CODE_END)
     common_fail("the server has cancelled call %" PRIu64, call->id);
-  }
+  check(code == PSOCK_CODE_END && client->load->stream &&
+            call->items == client->load->size,
+      call);
+  end_call(client, call);
 }
 
 /* Begins the calls; when this was the last connection to open, the measuring.
@@ -219,15 +233,18 @@ static void on_second(void *data) {
 static void connect_client(struct load *load,
     const struct psock_address *address,
     const struct psock_connection_options *common) {
-  static const struct psock_reactor_ops ops = {.size = sizeof ops,
-      .opened = on_opened,
-      .message = on_message,
-      .closed = on_closed};
+  static const struct psock_reactor_ops ops = {
+      .size = sizeof ops, .opened = on_opened, .closed = on_closed};
+  static const struct response__handlers handlers = {.size = sizeof handlers,
+      .ops = &ops,
+      .rest = on_rest,
+      .on_echo = on_echo,
+      .on_stream = on_stream};
   struct psock_connection_options options = *common;
   struct client *client =
       calloc(1, sizeof *client + load->in_flight * sizeof client->calls[0]);
   int error = PSOCK_ENOMEM;
-  options.reactor = (psock_reactor){&ops, client};
+  options.reactor = response__reactor(&handlers, client);
   if (client != NULL)
     error = psock_connect(load->loop, address, &options, &client->connection);
   if (error < 0)
@@ -289,8 +306,8 @@ int main(int argc, char **argv) {
       .seconds = 5,
       .verbose = isatty(STDOUT_FILENO)};
   struct ev_loop *ev = ev_default_loop(0);
-  psock_codec *inbound = common_codec(&response__descriptor, NULL);
-  psock_codec *outbound = common_codec(&request__descriptor, NULL);
+  psock_codec *inbound = common_codec(&response__type, NULL);
+  psock_codec *outbound = common_codec(&request__type, NULL);
   struct psock_connection_options options = {
       .size = sizeof options, .inbound = inbound, .outbound = outbound};
   struct psock_address address;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "common.h"
-#include "echo.pb-c.h"
+#include "echo.psock.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,8 +37,6 @@
 /* Items that a stream may send before the next one has its turn. */
 #define TURN 64
 
-enum { CODE_NORMAL = 0, CODE_CANCEL = 1, CODE_END = 2 };
-
 struct stream {
   struct stream *next;
   psock_hold *hold; /* keeps `request` */
@@ -52,7 +50,7 @@ struct session {
   psock_connection *connection;
   psock_sender *sender;
   struct stream *first; /* the streams that wait, next turn first */
-  struct stream **end;
+  struct stream **last; /* where the next one is hung up */
   size_t kept;
   int finishing;
 };
@@ -72,12 +70,16 @@ static int reply(struct session *session, const Response *response) {
   return check_sent(session, psock_send(session->sender, response));
 }
 
-static int reply_code(struct session *session, uint64_t id, uint32_t code) {
+static void cancel(struct session *session, uint64_t id) {
   Response response;
-  response__init(&response);
-  response.request_id = id;
-  response.code = code;
-  return reply(session, &response);
+  response__make_cancel(&response, id);
+  reply(session, &response);
+}
+
+static void end(struct session *session, uint64_t id) {
+  Response response;
+  response__make_end(&response, id);
+  reply(session, &response);
 }
 
 static void release_hold(void *hold) {
@@ -153,14 +155,14 @@ static int produce(
     if (reply(session, &response) < 0)
       return 1;
   }
-  reply_code(session, request->request_id, CODE_END);
+  end(session, request->request_id);
   return 1;
 }
 
 static void append(struct session *session, struct stream *stream) {
   stream->next = NULL;
-  *session->end = stream;
-  session->end = &stream->next;
+  *session->last = stream;
+  session->last = &stream->next;
 }
 
 /* Takes the stream at `link` out of the queue. */
@@ -168,7 +170,7 @@ static struct stream *take(struct session *session, struct stream **link) {
   struct stream *stream = *link;
   *link = stream->next;
   if (*link == NULL)
-    session->end = link;
+    session->last = link;
   return stream;
 }
 
@@ -204,7 +206,7 @@ static void start_stream(struct session *session, const Request *request) {
   if (session->first == NULL && produce(session, &stream, SIZE_MAX))
     return;
   if (keep(session, &stream) < 0)
-    reply_code(session, request->request_id, CODE_CANCEL);
+    cancel(session, request->request_id);
 }
 
 static struct stream **find(struct session *session, uint64_t id) {
@@ -225,18 +227,18 @@ static void on_message(
   struct session *session = state;
   const Request *request = message;
   struct stream **running;
-  if (request->code == CODE_END)
+  if (request->code == PSOCK_CODE_END)
     return;
   running = find(session, request->request_id);
   if (*running != NULL) {
     /* A cancel, or a start with an id that is in use: both stop the stream. */
     free_stream(session, take(session, running));
-    reply_code(session, request->request_id, CODE_CANCEL);
+    cancel(session, request->request_id);
     close_if_done(session);
-  } else if (request->code != CODE_NORMAL) {
+  } else if (request->code != PSOCK_CODE_NORMAL) {
     /* A cancel for a call that has ended. */
   } else if (request->body == NULL || session->finishing) {
-    reply_code(session, request->request_id, CODE_CANCEL);
+    cancel(session, request->request_id);
   } else if (request->response_behavior == RESPONSE_BEHAVIOR__STREAM) {
     start_stream(session, request);
   } else {
@@ -289,7 +291,7 @@ static int on_accepted(
     return PSOCK_ENOMEM;
   session->connection = connection;
   session->sender = psock_connection_get_sender(connection);
-  session->end = &session->first;
+  session->last = &session->first;
   ret_reactor->ops = &ops;
   ret_reactor->state = session;
   return 0;
@@ -299,8 +301,8 @@ const struct program program = COMMON_SERVER("echo-server",
     "Serves echo.proto: unary calls, streams, cancel.\n", "tcp:127.0.0.1:9000");
 
 int main(int argc, char **argv) {
-  psock_codec *inbound = common_codec(&request__descriptor, NULL);
-  psock_codec *outbound = common_codec(&response__descriptor, NULL);
+  psock_codec *inbound = common_codec(&request__type, NULL);
+  psock_codec *outbound = common_codec(&response__type, NULL);
   struct psock_listener_options options = {.size = sizeof options,
       .connection =
           &(struct psock_connection_options){

@@ -2,7 +2,8 @@
 #ifndef PROTOSOCKET_H
 #define PROTOSOCKET_H
 
-/* All of the library but what is for tests, <protosocket/testing.h>. */
+/* All of the library but what is for tests, <protosocket/testing.h>, and for
+ * generated code, <protosocket/generated.h>. */
 #include <protosocket/address.h>
 #include <protosocket/allocator.h>
 #include <protosocket/arena.h>
@@ -10,11 +11,14 @@
 #include <protosocket/codec.h>
 #include <protosocket/connect.h>
 #include <protosocket/connection.h>
+#include <protosocket/dispatch.h>
 #include <protosocket/error.h>
 #include <protosocket/listener.h>
 #include <protosocket/loop.h>
+#include <protosocket/message.h>
 #include <protosocket/protobuf.h>
 #include <protosocket/sender.h>
+#include <protosocket/service.h>
 #include <protosocket/text.h>
 #include <protosocket/transport.h>
 #include <protosocket/version.h>

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 # Every public function has a comment in its header and a manual page of its
-# name, and every page has the sections that its functions ask for.
+# name, and every page has the sections that its functions ask for. Those in
+# generated.h, for generated code only, are listed in protosocket-generated(7).
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 cd "$top"
@@ -34,6 +35,10 @@ function end_page(needed, count, i) {
     complain(page ": EXAMPLES has no block (.Bd) to compile")
 }
 
+FILENAME == "-" && $5 ~ /\/generated\.h:/ {
+  for_generated[$1] = $5
+  next
+}
 FILENAME == "-" {
   where[$1] = $5
   returns[$1] = $2 == "yes"
@@ -66,6 +71,7 @@ heading == "NAME" && $1 == ".Nm" && section == 3 {
   page_fails = page_fails || fails[$2]
 }
 heading == "SYNOPSIS" && ($1 == ".Fn" || $1 == ".Fo") { synopsis[$2] = page }
+FILENAME ~ /protosocket-generated\.7$/ && $1 == ".Fn" { listed[$2] = 1 }
 heading == "HISTORY" { history[page] = history[page] " " $0 }
 heading == "EXAMPLES" && $1 == ".Bd" { example = 1 }
 
@@ -80,6 +86,13 @@ END {
     else if (!index(history[described[name]], name))
       complain(described[name] ": " name " is not in the HISTORY")
   }
+  for (name in for_generated)
+    if (!(name in listed))
+      complain(for_generated[name] ": " name \
+               " is not listed in protosocket-generated(7)")
+  for (name in listed)
+    if (name ~ /^psock_(encode|decode|put|get)_/ && !(name in for_generated))
+      complain("protosocket-generated(7): " name " is not in generated.h")
   for (name in synopsis)
     if (!(name in where))
       complain(synopsis[name] ": " name " is in no public header")

@@ -7,8 +7,8 @@ top=$(cd "$(dirname "$0")/.." && pwd)
 build=$(pwd)
 CC=${CC:-cc}
 
-[ -f proto/echo.pb-c.h ] || {
-  echo "skipped: the build has not made proto/echo.pb-c.h"
+[ -f proto/echo.psock.h ] || {
+  echo "skipped: the build has not made proto/echo.psock.h"
   exit 77
 }
 work=$(mktemp -d)

@@ -20,8 +20,10 @@ done
 
 # What git tracks, or would; in a tarball, what lies there.
 sources=$([ -e .git ] &&
-  git ls-files --cached --others --exclude-standard '*.c' '*.h') ||
-  sources=$(find src include examples tests -name '*.[ch]' ! -name '*.pb-c.*')
+  git ls-files --cached --others --exclude-standard '*.c' '*.h' |
+    grep -v '\.psock\.[ch]$') ||
+  sources=$(find src include examples tests tools -name '*.[ch]' \
+    ! -name '*.pb-c.*' ! -name '*.psock.*')
 [ -n "$sources" ] || {
   echo 'no source was found'
   exit 1

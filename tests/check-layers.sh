@@ -28,12 +28,16 @@ BEGIN {
   public["codec.h"] = "base"
   public["connect.h"] = "client"
   public["connection.h"] = "connection"
+  public["dispatch.h"] = "connection"
   public["error.h"] = "base"
   public["export.h"] = "base"
+  public["generated.h"] = "codec"
   public["listener.h"] = "server"
   public["loop.h"] = "base"
+  public["message.h"] = "codec"
   public["protobuf.h"] = "codec"
   public["sender.h"] = "channel"
+  public["service.h"] = "codec"
   public["testing.h"] = "testing"
   public["text.h"] = "codec"
   public["transport.h"] = "transport"
@@ -50,12 +54,14 @@ function complain(text) {
   bad = 1
 }
 
-# The layer of this file; "" for <protosocket.h>, which includes all.
+# The layer of this file; "" for those that may include all.
 function layer_of(file, part) {
   split(file, part, "/")
   if (part[1] == "src")
     return part[2]
-  return file == "include/protosocket.h" ? "" : known(part[3])
+  if (file == "include/protosocket.h")
+    return ""
+  return known(part[3])
 }
 
 function known(header) {

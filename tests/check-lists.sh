@@ -9,8 +9,9 @@ cd "$top"
 
 # Every file here but what a build in the source directory makes.
 find_files() {
-  find examples include man proto scripts src tests -type f \
-    ! -path '*/.*' ! -path '*/__pycache__/*' ! -name '*.pb-c.*' "$@" |
+  find bench examples include man proto scripts src tests tools -type f \
+    ! -path '*/.*' ! -path '*/__pycache__/*' ! -name '*.pb-c.*' \
+    ! -name '*.psock.*' "$@" |
     LC_ALL=C sort
 }
 
@@ -21,15 +22,18 @@ strange=$(find_files -name '*[!A-Za-z0-9._-]*')
   status=1
 }
 
-files=$(find_files \( -name '*.[ch1-9]' -o -name '*.md' -o -name '*.proto' \
-  -o -name '*.py' -o -name '*.sh' -o -path 'scripts/*' -o -path 'tests/data/*' \
-  \) ! -name '*[!A-Za-z0-9._-]*')
+files=$(find_files \( -name '*.[ch1-9]' -o -name '*.awk' -o -name '*.md' \
+  -o -name '*.proto' -o -name '*.py' -o -name '*.sh' -o -name '*.tap' \
+  -o -path 'scripts/*' -o -path 'tests/data/*' \) \
+  ! -name '*[!A-Za-z0-9._-]*')
 [ -n "$files" ] || status=1
 for file in $files; do
-  # A test program is listed by its own name, not by that of its one source.
+  # A test program is listed by its own name, not by that of its one source;
+  # and a directory of many small files by its own.
   program=${file%.c}
   [ "${program#tests/}" != "$program" ] || program=$file
-  grep -Eq "(^|[[:space:]=])($file|$program)([[:space:]]|\$)" Makefile.am || {
+  names="$file|$program|$(dirname "$file")"
+  grep -Eq "(^|[[:space:]=])($names)([[:space:]]|\$)" Makefile.am || {
     echo "Makefile.am does not list $file"
     status=1
   }

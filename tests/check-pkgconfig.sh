@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 # A program builds and runs with nothing but what pkg-config says about the
-# library in its build directory, and the version is the same everywhere.
+# library in its build directory, the version is the same everywhere, and the
+# plugin, if it was built, and the options are where it says.
 set -eu
 library=.libs/libprotosocket.so
 PKG_CONFIG=${PKG_CONFIG:-pkg-config}
@@ -43,5 +44,18 @@ version=$($PKG_CONFIG --modversion protosocket)
 }
 [ "${VERSION-$version}" = "$version" ] || {
   echo "configure.ac says $VERSION, protosocket.pc $version"
+  exit 1
+}
+plugin=$($PKG_CONFIG --variable=protoc_gen_psock protosocket)
+if [ -e "$plugin" ]; then
+  said=$("$plugin" --version)
+  [ "$said" = "protoc-gen-psock $version" ] || {
+    echo "$plugin says $said"
+    exit 1
+  }
+fi
+protodir=$($PKG_CONFIG --variable=protodir protosocket)
+[ -f "$protodir/protosocket/options.proto" ] || {
+  echo "there is no protosocket/options.proto in $protodir"
   exit 1
 }

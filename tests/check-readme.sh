@@ -5,9 +5,12 @@
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 PROTOC_C=${PROTOC_C-protoc-c}
+PROTOC=${PROTOC-protoc}
+PROTOC_GEN_PSOCK=${PROTOC_GEN_PSOCK-protoc-gen-psock}
 
-[ -e .libs/libprotosocket.so ] && [ -n "$PROTOC_C" ] || {
-  echo "skipped: there is no shared library, or no protoc-c"
+[ -e .libs/libprotosocket.so ] && [ -n "$PROTOC_C" ] && [ -n "$PROTOC" ] &&
+  [ -n "$PROTOC_GEN_PSOCK" ] || {
+  echo "skipped: no shared library, no protoc-c, no protoc, or no plugin"
   exit 77
 }
 PKG_CONFIG_PATH=$(pwd)${PKG_CONFIG_PATH+:$PKG_CONFIG_PATH}
@@ -26,10 +29,12 @@ cd "$work"
   name { gsub(/tcp:127\.0\.0\.1:9000/, "unix:hello.socket"); print >name }
 ' "$top/README.md"
 "$PROTOC_C" --c_out=. hello.proto
+"$PROTOC" --plugin=protoc-gen-psock="$PROTOC_GEN_PSOCK" --psock_out=. \
+  hello.proto
 for program in server client; do
   # shellcheck disable=SC2046,SC2086
   ${CC:-cc} -Wall -Wextra -Werror ${TEST_CFLAGS-} -o $program $program.c \
-    hello.pb-c.c $(${PKG_CONFIG:-pkg-config} --cflags --libs protosocket)
+    hello.pb-c.c hello.psock.c $(${PKG_CONFIG:-pkg-config} --cflags --libs protosocket)
 done
 
 ./server >server.out &

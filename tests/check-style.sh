@@ -6,7 +6,8 @@ set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 cd "$top"
 
-find src include examples tests -name '*.[ch]' ! -name '*.pb-c.[ch]' |
+find src include examples tests tools -name '*.[ch]' \
+  ! -name '*.pb-c.[ch]' ! -name '*.psock.[ch]' |
   LC_ALL=C sort | xargs "${AWK:-awk}" '
 function complain(line, text) {
   printf "%s:%d: %s\n", FILENAME, line, text

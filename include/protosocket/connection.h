@@ -62,9 +62,18 @@ struct psock_reactor_ops {
   void (*closed)(void *state, psock_connection *connection, int reason);
 };
 
+/* Gives each message to a typed handler: protosocket/dispatch.h. */
+struct psock_dispatch_table;
+
+/** What a connection calls, and what with. All is borrowed until `closed`. */
 typedef struct psock_reactor {
-  const struct psock_reactor_ops *ops; /* borrowed until `closed` */
+  const struct psock_reactor_ops *ops;
   void *state;
+  /* When set, each message is given to one of `handlers`, and `message` of
+   * `ops` is not called; then `ops` may be NULL. Both are what a generated
+   * function, such as foo__reactor, has set. */
+  const struct psock_dispatch_table *dispatch;
+  const void *handlers;
 } psock_reactor;
 
 /** What happens to input while the output queue is more than half full. */
@@ -190,11 +199,11 @@ PSOCK_API size_t psock_connection_get_room(const psock_connection *connection);
 /**
  * Keeps the message that is being given, and everything it points to, until
  * psock_hold_release. Nothing is copied. A message that its codec has detached
- * (protobuf's all are) keeps about its own size, but together with up to 16 KiB
- * of its neighbours; one that lies where it was received keeps that buffer,
- * 128 KiB. Only inside `message`. Loop's thread. Returns 0, PSOCK_EINVAL when
- * no message is being given, or PSOCK_ENOMEM, also when the loop holds as much
- * as allowed.
+ * (protobuf's are, but for those with bytes of 16 KiB and more) keeps about its
+ * own size, but together with up to 16 KiB of its neighbours; one that lies
+ * where it was received keeps that buffer, 128 KiB or as large as its frame.
+ * Only inside `message`. Loop's thread. Returns 0, PSOCK_EINVAL when no message
+ * is being given, or PSOCK_ENOMEM, also when the loop holds as much as allowed.
  */
 PSOCK_API PSOCK_NODISCARD int psock_connection_hold(
     psock_connection *connection, psock_hold **ret_hold);

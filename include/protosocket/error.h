@@ -35,7 +35,8 @@ PSOCK_BEGIN_DECLS
   X(ENFILE, -21, "out of file descriptors")                                    \
   X(ENOTSUP, -22, "not supported here")                                        \
   X(EIO, -23, "input/output error")                                            \
-  X(EADDRNOTAVAIL, -24, "the address is not one of this machine\'s")
+  X(EADDRNOTAVAIL, -24, "the address is not one of this machine\'s")           \
+  X(EUTF8, -25, "a string is not valid UTF-8")
 
 /** The errors by name: PSOCK_ENOMEM, PSOCK_EINVAL and so on. */
 enum psock_error {
@@ -46,7 +47,7 @@ enum psock_error {
 };
 
 /** How many errors there are, PSOCK_OK not counted; grows with the list. */
-#define PSOCK_ERROR_COUNT 24
+#define PSOCK_ERROR_COUNT 25
 
 /**
  * One sentence, in English, for `error`; "success" for 0 and above, "unknown

@@ -3,8 +3,8 @@
 #define PROTOSOCKET_EXPORT_H
 
 /*
- * What every public header needs: linkage for C++, visibility, and the
- * attribute that makes a compiler ask where an error went.
+ * What every public header needs: linkage for C++, visibility, and attributes
+ * that make a compiler ask where an error went, or warn of what is old.
  */
 
 #ifdef __cplusplus
@@ -18,9 +18,11 @@
 #if defined(__GNUC__)
 #define PSOCK_API __attribute__((visibility("default")))
 #define PSOCK_NODISCARD __attribute__((warn_unused_result))
+#define PSOCK_DEPRECATED __attribute__((deprecated))
 #else
 #define PSOCK_API
 #define PSOCK_NODISCARD
+#define PSOCK_DEPRECATED
 #endif
 
 #endif

@@ -2,9 +2,9 @@
 #ifndef PROTOSOCKET_PROTOBUF_H
 #define PROTOSOCKET_PROTOBUF_H
 
-#include <protobuf-c/protobuf-c.h>
 #include <protosocket/allocator.h>
 #include <protosocket/codec.h>
+#include <protosocket/message.h>
 
 PSOCK_BEGIN_DECLS
 
@@ -29,17 +29,20 @@ struct psock_protobuf_options {
 };
 
 /**
- * Makes a codec of length-delimited protobuf messages (protosocket-wire(7))
- * for any `descriptor` that protoc-c has generated; it is borrowed until the
- * codec is freed. encode takes the generated struct, decode gives one. It
- * decodes what protobuf_c_message_unpack does, and refuses what exceeds the
- * options (PSOCK_ETOOBIG, PSOCK_EDEPTH, PSOCK_EMEMLIMIT) or is no protobuf
- * (PSOCK_EMALFORMED). `options` may be NULL. Any thread.
+ * Makes a codec of length-delimited protobuf messages (protosocket-wire(7)) of
+ * one type: foo__type, which protoc-gen-psock has generated, or, more slowly,
+ * what psock_message_type_of gives. `type` is copied, the descriptors that it
+ * points to are borrowed until the codec is freed. encode takes the struct that
+ * protoc-c has generated, decode gives one. It decodes what
+ * protobuf_c_message_unpack does, and refuses what exceeds the options
+ * (PSOCK_ETOOBIG, PSOCK_EDEPTH, PSOCK_EMEMLIMIT), is no protobuf
+ * (PSOCK_EMALFORMED) or, where the schema asks for that, no UTF-8
+ * (PSOCK_EUTF8). `options` may be NULL. Any thread.
  *
  * Returns 0, PSOCK_EINVAL or PSOCK_ENOMEM.
  */
 PSOCK_API PSOCK_NODISCARD int psock_protobuf_codec_new(
-    const ProtobufCMessageDescriptor *descriptor,
+    const struct psock_message_type *type,
     const struct psock_protobuf_options *options, psock_codec **ret_codec);
 
 /**

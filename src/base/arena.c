@@ -14,8 +14,6 @@
  * than the limit: what is left over at the end of a block counts as used.
  */
 
-#define ALIGNMENT 16u
-
 /* Size classes: of the block that is kept, and of the largest step. */
 #define FIRST_ORDER 2
 #define LAST_ORDER 8
@@ -145,11 +143,12 @@ static void *alloc_in_next(struct psock_arena *arena, size_t length) {
 }
 
 void *psock_arena_alloc(psock_arena *arena, size_t length) {
-  if (length > SIZE_MAX - ALIGNMENT) {
+  if (length > SIZE_MAX - PSOCK_ARENA_ALIGNMENT) {
     arena->limited = true;
     return NULL;
   }
-  length = (length + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+  length = (length + PSOCK_ARENA_ALIGNMENT - 1) &
+           ~(size_t)(PSOCK_ARENA_ALIGNMENT - 1);
   struct psock_block *block = arena->blocks;
   if (block == NULL || length > psock_block_room(block))
     return alloc_in_next(arena, length);

@@ -7,6 +7,9 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+/* Of what an arena gives, in bytes. */
+#define PSOCK_ARENA_ALIGNMENT 16u
+
 /* Counted: whoever keeps a message keeps its arena. */
 struct psock_arena {
   struct psock_heap *heap;
@@ -26,6 +29,40 @@ struct psock_arena *psock_arena_new(struct psock_pool *pool);
  * when little room is left. Loop's thread.
  */
 void psock_arena_next(struct psock_arena **arena);
+
+/*
+ * Gives a decoder what is left of the block in use, as far as the limit allows:
+ * [*ret_free, *ret_end), which may be nothing. Until psock_arena_close, which
+ * is told how far it was used, nothing else may be allocated.
+ */
+static inline void psock_arena_open(
+    struct psock_arena *arena, uint8_t **ret_free, uint8_t **ret_end) {
+  const struct psock_block *block = arena->blocks;
+  if (block == NULL) {
+    *ret_free = *ret_end = (uint8_t *)arena; /* no bytes, but not NULL */
+    return;
+  }
+  size_t room = psock_block_room(block);
+  *ret_free = block->data + block->end;
+  *ret_end = *ret_free + (room < arena->left ? room : arena->left);
+}
+
+/* What comes next in the block, if anything may, has to be aligned again. */
+static inline void psock_arena_close(
+    struct psock_arena *arena, const uint8_t *free) {
+  struct psock_block *block = arena->blocks;
+  if (block == NULL)
+    return;
+  size_t used = (size_t)(free - block->data) - block->end;
+  size_t length =
+      (used + PSOCK_ARENA_ALIGNMENT - 1) & ~(size_t)(PSOCK_ARENA_ALIGNMENT - 1);
+  if (length > psock_block_room(block))
+    length = psock_block_room(block);
+  if (length > arena->left)
+    length = arena->left;
+  block->end += length;
+  arena->left -= length;
+}
 
 void psock_arena_ref(struct psock_arena *arena);
 

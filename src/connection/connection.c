@@ -269,10 +269,23 @@ static void end_owned(struct psock_owned *owned) {
   psock_connection_free(PSOCK_CONTAINER(owned, psock_connection, owned));
 }
 
+/* Of a connection that nobody has claimed yet, or that only dispatches. */
+static const struct psock_reactor_ops silent = {.size = sizeof silent};
+
 bool psock_reactor_is_valid(const psock_reactor *reactor) {
-  return reactor->ops != NULL &&
-         reactor->ops->size >=
-             PSOCK_SIZE_THROUGH(struct psock_reactor_ops, closed);
+  if (reactor->dispatch != NULL && reactor->handlers == NULL)
+    return false;
+  if (reactor->ops == NULL)
+    return reactor->dispatch != NULL;
+  return reactor->ops->size >=
+         PSOCK_SIZE_THROUGH(struct psock_reactor_ops, closed);
+}
+
+void psock_connection_set_reactor(
+    psock_connection *connection, const psock_reactor *reactor) {
+  connection->reactor = *reactor;
+  if (reactor->ops == NULL)
+    connection->reactor.ops = &silent;
 }
 
 static bool transport_is_valid(const psock_transport *transport) {
@@ -296,15 +309,10 @@ bool psock_connection_options_are_valid(
          (unsigned)options->when_full <= PSOCK_WHEN_FULL_READ;
 }
 
-/* Of a connection that nobody has claimed yet. */
-static const struct psock_reactor_ops silent = {.size = sizeof silent};
-
 static void take_options(psock_connection *connection,
     const struct psock_connection_options *options) {
   connection->inbound = options->inbound;
-  connection->reactor = options->reactor;
-  if (connection->reactor.ops == NULL)
-    connection->reactor.ops = &silent;
+  psock_connection_set_reactor(connection, &options->reactor);
   connection->batch_messages = options->batch_messages == 0
                                    ? DEFAULT_BATCH_MESSAGES
                                    : options->batch_messages;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "connection/connection.h"
 
+#include <protosocket/dispatch.h>
 #include <string.h>
 
 /*
@@ -59,12 +60,14 @@ static bool output_allows(psock_connection *connection) {
 
 static void give(
     psock_connection *connection, const struct psock_decoded *decoded) {
-  const struct psock_reactor_ops *ops = connection->reactor.ops;
+  const psock_reactor *reactor = &connection->reactor;
   connection->stats.messages_in++;
-  if (ops->message == NULL)
-    return;
   connection->lent = decoded;
-  ops->message(connection->reactor.state, connection, decoded->message);
+  if (reactor->dispatch != NULL)
+    psock_dispatch(reactor->dispatch, reactor->handlers, reactor->state,
+        connection, decoded->message);
+  else if (reactor->ops->message != NULL)
+    reactor->ops->message(reactor->state, connection, decoded->message);
   connection->lent = NULL;
 }
 

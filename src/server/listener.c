@@ -211,7 +211,7 @@ static void introduce(psock_listener *listener, psock_connection *connection) {
     listener->stats.refused++;
     psock_connection_free(connection);
   } else {
-    connection->reactor = reactor;
+    psock_connection_set_reactor(connection, &reactor);
   }
   psock_connection_leave(connection);
 }

@@ -3,7 +3,7 @@
  * Two connections, one at each end of a socketpair: the first sends a
  * greeting, the second reads it, and both close in good order.
  */
-#include "greeting.pb-c.h"
+#include "greeting.psock.h"
 
 #include <ev.h>
 #include <protosocket.h>
@@ -16,12 +16,12 @@ struct reader {
   int closed;
 };
 
-static void read_greeting(
-    void *state, psock_connection *connection, const void *message) {
+static void read_greeting(void *state, psock_connection *connection,
+    const Greeting *message, const char *text) {
   struct reader *reader = state;
-  const Greeting *greeting = message;
 
-  reader->greeted = strcmp(greeting->text, "hello") == 0;
+  (void)message;
+  reader->greeted = strcmp(text, "hello") == 0;
   psock_connection_close(connection);
 }
 
@@ -37,16 +37,17 @@ static void count_closed(
 }
 
 static int greet(psock_loop *loop, const psock_codec *codec,
-    const struct psock_reactor_ops *ops, struct reader *reader) {
+    const struct greeting__handlers *handlers, struct reader *reader) {
   struct psock_connection_options options = {.size = sizeof options,
       .inbound = codec,
       .outbound = codec,
-      .reactor = {.ops = ops, .state = reader}};
+      .reactor = greeting__reactor(handlers, reader)};
   Greeting greeting = GREETING__INIT;
   psock_connection *one;
   psock_connection *other;
   int fds[2];
 
+  greeting.kind_case = GREETING__KIND_TEXT;
   greeting.text = (char[]){"hello"};
   if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) != 0)
     return PSOCK_EIO;
@@ -58,7 +59,9 @@ static int greet(psock_loop *loop, const psock_codec *codec,
 
 int main(void) {
   const struct psock_reactor_ops ops = {
-      .size = sizeof ops, .message = read_greeting, .closed = count_closed};
+      .size = sizeof ops, .closed = count_closed};
+  const struct greeting__handlers handlers = {
+      .size = sizeof handlers, .ops = &ops, .on_text = read_greeting};
   struct reader reader = {0};
   struct ev_loop *ev = ev_default_loop(0);
   psock_loop *loop;
@@ -66,8 +69,8 @@ int main(void) {
 
   printf("built with %s, runs with %s\n", PSOCK_VERSION, psock_version());
   if (psock_loop_new(ev, NULL, &loop) != 0 ||
-      psock_protobuf_codec_new(&greeting__descriptor, NULL, &codec) != 0 ||
-      greet(loop, codec, &ops, &reader) != 0)
+      psock_protobuf_codec_new(&greeting__type, NULL, &codec) != 0 ||
+      greet(loop, codec, &handlers, &reader) != 0)
     return 1;
   ev_run(ev, 0);
   psock_loop_free(loop);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "echo.pb-c.h"
+#include "echo.psock.h"
 #include "lib/world.h"
 
 #include <pthread.h>
@@ -27,8 +27,7 @@ static void hold(struct side *side, const void *message) {
 }
 
 static void begin(int medium) {
-  ck_assert_int_eq(
-      psock_protobuf_codec_new(&request__descriptor, NULL, &codec), 0);
+  ck_assert_int_eq(psock_protobuf_codec_new(&request__type, NULL, &codec), 0);
   world_init(&world, (enum medium)medium);
   world.one.options.inbound = codec;
   world.other.options.outbound = codec;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "codec.pb-c.h"
+#include "lib/plain_codec.h"
 #include "lib/world.h"
 
 #include <stdlib.h>
@@ -14,8 +15,7 @@ static struct world world;
 static psock_codec *codec;
 
 static void begin(int medium) {
-  ck_assert_int_eq(
-      psock_protobuf_codec_new(&codec__tree__descriptor, NULL, &codec), 0);
+  ck_assert_int_eq(plain_codec_new(&codec__tree__descriptor, NULL, &codec), 0);
   world_init(&world, (enum medium)medium);
   world.capacity = 8 << 20;
   world.one.options.inbound = codec;

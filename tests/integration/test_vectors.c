@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "echo.pb-c.h"
+#include "echo.psock.h"
 #include "lib/world.h"
 
+#include <protosocket/protobuf.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,9 +138,9 @@ static void look(struct side *side, const void *message) {
 
 static void begin_row(const struct row *row, enum medium medium) {
   current = row;
-  const ProtobufCMessageDescriptor *descriptor =
-      row->response ? &response__descriptor : &request__descriptor;
-  ck_assert_int_eq(psock_protobuf_codec_new(descriptor, NULL, &codec), 0);
+  const struct psock_message_type *type =
+      row->response ? &response__type : &request__type;
+  ck_assert_int_eq(psock_protobuf_codec_new(type, NULL, &codec), 0);
   world_init(&world, medium);
   world.one.options.inbound = codec;
   world.one.on[MESSAGE] = look;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "codec.pb-c.h"
 #include "codec_proto2.pb-c.h"
+#include "lib/plain_codec.h"
 #include "unit/test_codec.h"
-#include <protosocket/protobuf.h>
 
 /*
  * The limits of the protobuf codec, each by default and as set, at the last
@@ -31,7 +31,7 @@ static psock_codec *codec_new(const ProtobufCMessageDescriptor *descriptor,
     struct psock_protobuf_options options) {
   psock_codec *codec = NULL;
   options.size = sizeof options;
-  ck_assert_int_eq(psock_protobuf_codec_new(descriptor, &options, &codec), 0);
+  ck_assert_int_eq(plain_codec_new(descriptor, &options, &codec), 0);
   return codec;
 }
 

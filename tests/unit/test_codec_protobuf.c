@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "codec.pb-c.h"
 #include "codec_proto2.pb-c.h"
+#include "lib/plain_codec.h"
 #include "unit/test_codec.h"
-#include <protosocket/protobuf.h>
 
 /*
  * The protobuf codec: what it refuses to be made with, encoding with and
@@ -16,8 +16,7 @@ static psock_codec *codec;
 
 static void setup(void) {
   memory_init(&memory);
-  ck_assert_int_eq(
-      psock_protobuf_codec_new(&codec__plain__descriptor, NULL, &codec), 0);
+  ck_assert_int_eq(plain_codec_new(&codec__plain__descriptor, NULL, &codec), 0);
 }
 
 static void teardown(void) {
@@ -29,7 +28,7 @@ static void teardown(void) {
 static int make(const ProtobufCMessageDescriptor *descriptor,
     const struct psock_protobuf_options *options) {
   psock_codec *made = NULL;
-  int error = psock_protobuf_codec_new(descriptor, options, &made);
+  int error = plain_codec_new(descriptor, options, &made);
   ck_assert_int_eq(made == NULL, error != 0);
   psock_protobuf_codec_free(made);
   return error;
@@ -94,7 +93,7 @@ START_TEST(codec_is_made_of_its_allocator) {
   int error = PSOCK_ENOMEM;
   for (size_t i = 1; error != 0; i++) {
     faulty_set(&faulty, i, _i == 1);
-    error = psock_protobuf_codec_new(
+    error = plain_codec_new(
         &codec__tree__descriptor, OPTIONS(.allocator = &allocator), &made);
     if (error != 0) {
       ck_assert_int_eq(error, PSOCK_ENOMEM);
@@ -363,7 +362,7 @@ END_TEST
 START_TEST(older_syntax) {
   psock_codec *strict;
   ck_assert_int_eq(
-      psock_protobuf_codec_new(&codec__strict__descriptor, NULL, &strict), 0);
+      plain_codec_new(&codec__strict__descriptor, NULL, &strict), 0);
   struct bytes none = bytes_copy("\x00", 1);
   struct bytes one = bytes_copy("\x02\x08\x05", 3);
   struct psock_decoded decoded = {0};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "codec.pb-c.h"
-#include "codec_proto2.pb-c.h"
+#include "codec.psock.h"
+#include "codec_proto2.psock.h"
 #include "unit/test_codec.h"
 #include <protosocket/protobuf.h>
 
@@ -13,15 +13,15 @@
 #define MESSAGES 500
 #define SEEDS 8
 
-static const ProtobufCMessageDescriptor *const types[] = {
-    &codec__tree__descriptor,
-    &codec__struct__descriptor,
-    &codec__value__descriptor,
-    &codec__chain__descriptor,
-    &codec__outer__descriptor,
-    &codec__plain__descriptor,
-    &codec__every__descriptor,
-    &codec__strict__descriptor,
+static const struct psock_message_type *const types[] = {
+    &codec__tree__type,
+    &codec__struct__type,
+    &codec__value__type,
+    &codec__chain__type,
+    &codec__outer__type,
+    &codec__plain__type,
+    &codec__every__type,
+    &codec__strict__type,
 };
 
 #define TYPES (int)(sizeof types / sizeof types[0])
@@ -215,7 +215,7 @@ static unsigned depth_of(const ProtobufCMessageDescriptor *type,
 }
 
 static psock_codec *codec_new(
-    const ProtobufCMessageDescriptor *type, unsigned max_depth) {
+    const struct psock_message_type *type, unsigned max_depth) {
   psock_codec *codec = NULL;
   struct psock_protobuf_options options = {
       .size = sizeof options,
@@ -260,23 +260,32 @@ static void compare(const psock_codec *codec,
   free(frame.at);
 }
 
+/* With generated code, and as if there were none. */
 START_TEST(random_messages) {
-  const ProtobufCMessageDescriptor *type = types[_i % TYPES];
+  const struct psock_message_type *type = types[_i % TYPES];
+  const ProtobufCMessageDescriptor *descriptor = type->descriptor;
+  struct psock_message_type plain = psock_message_type_of(descriptor);
   uint64_t state = (uint64_t)_i;
-  psock_codec *codecs[DEPTHS];
-  for (size_t i = 0; i < DEPTHS; i++)
-    codecs[i] = codec_new(type, depths[i]);
+  psock_codec *codecs[DEPTHS][2];
+  for (size_t i = 0; i < DEPTHS; i++) {
+    codecs[i][0] = codec_new(type, depths[i]);
+    codecs[i][1] = codec_new(&plain, depths[i]);
+  }
   for (int i = 0; i < MESSAGES; i++) {
     struct bytes body = growing_new();
-    append_message(&body, type, 12, &state);
+    append_message(&body, descriptor, 12, &state);
     for (size_t times = random_below(&state, 4); times > 0; times--)
       damage(&body, &state);
-    for (size_t depth = 0; depth < DEPTHS; depth++)
-      compare(codecs[depth], type, depths[depth], body);
+    for (size_t depth = 0; depth < DEPTHS; depth++) {
+      compare(codecs[depth][0], descriptor, depths[depth], body);
+      compare(codecs[depth][1], descriptor, depths[depth], body);
+    }
     free(body.at);
   }
-  for (size_t i = 0; i < DEPTHS; i++)
-    psock_protobuf_codec_free(codecs[i]);
+  for (size_t i = 0; i < DEPTHS; i++) {
+    psock_protobuf_codec_free(codecs[i][0]);
+    psock_protobuf_codec_free(codecs[i][1]);
+  }
 }
 END_TEST
 

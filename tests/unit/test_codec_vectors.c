@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "echo.pb-c.h"
+#include "echo.psock.h"
 #include "unit/test_codec.h"
 #include <protosocket/protobuf.h>
 #include <stdio.h>
@@ -88,9 +88,9 @@ static struct bytes from_hex(const char *hex) {
   return bytes;
 }
 
-static psock_codec *codec_new(const ProtobufCMessageDescriptor *descriptor) {
+static psock_codec *codec_new(const struct psock_message_type *type) {
   psock_codec *codec = NULL;
-  ck_assert_int_eq(psock_protobuf_codec_new(descriptor, NULL, &codec), 0);
+  ck_assert_int_eq(psock_protobuf_codec_new(type, NULL, &codec), 0);
   return codec;
 }
 
@@ -137,9 +137,9 @@ static void assert_says(const struct row *row, const void *message) {
 /* Decoded at every cut, and encoded to the same bytes. */
 START_TEST(frame_row) {
   const struct row *row = &rows[_i];
-  psock_codec *codec = codec_new(strncmp(row->columns[0], "Request", 7) == 0
-                                     ? &request__descriptor
-                                     : &response__descriptor);
+  psock_codec *codec =
+      codec_new(strncmp(row->columns[0], "Request", 7) == 0 ? &request__type
+                                                            : &response__type);
   struct bytes frame = from_hex(row->columns[2]);
   size_t prefix = frame.at[0] < 0x80 ? 1 : 2;
   struct psock_decoded decoded = {0};
@@ -164,8 +164,7 @@ END_TEST
 /* All frames of one type in one stream. */
 START_TEST(frames_one_after_another) {
   const char *type = _i == 0 ? "Request" : "Response";
-  psock_codec *codec =
-      codec_new(_i == 0 ? &request__descriptor : &response__descriptor);
+  psock_codec *codec = codec_new(_i == 0 ? &request__type : &response__type);
   struct bytes stream = bytes_new((size_t)row_count * LINE_MAX_LENGTH);
   int expected = 0;
   stream.length = 0;
@@ -228,7 +227,7 @@ static void assert_accepted(const struct row *row, const Request *request) {
 
 START_TEST(stream_row) {
   const struct row *row = &rows[_i];
-  psock_codec *codec = codec_new(&request__descriptor);
+  psock_codec *codec = codec_new(&request__type);
   struct bytes bytes = from_hex(row->columns[0]);
   size_t from = 0;
   /* An empty stream never reaches a codec. */

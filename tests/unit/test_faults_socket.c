@@ -114,7 +114,7 @@ static int accepted(
   struct scene *scene = data;
   (void)connection;
   scene->server_made++;
-  *ret_reactor = (psock_reactor){&server_ops, scene};
+  *ret_reactor = (psock_reactor){.ops = &server_ops, .state = scene};
   return 0;
 }
 

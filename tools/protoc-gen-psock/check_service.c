@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "check.h"
+#include "error.h"
+#include "face_parts.h"
+
+#include <string.h>
+
+/*
+ * Methods whose options make no sense, or that nobody could call: a number that
+ * another method of the file has, whatever its service, or the number 0. Both
+ * are the doing of a hash, so both are mended by another name on the wire. The
+ * complaint is at the later of two methods and names the other.
+ */
+
+/* Whether `name` has the form Service/Method. */
+static bool is_wire_name(const char *name) {
+  const char *slash = strchr(name, '/');
+  if (slash == NULL || slash == name || slash[1] == '\0')
+    return false;
+  if (strchr(slash + 1, '/') != NULL)
+    return false;
+  for (const char *at = name; *at != '\0'; at++)
+    if ((unsigned char)*at <= ' ' || *at == 0x7f)
+      return false;
+  return true;
+}
+
+static void check_options(const struct method *method) {
+  if (method->has_timeout_ms && method->no_timeout)
+    error_at(method->at,
+        "method %s has both timeout_ms and no_timeout: take one of them "
+        "away",
+        method->name);
+  else if (method->has_timeout_ms && method->timeout_ms == 0)
+    error_at(method->at,
+        "method %s has a timeout of 0, which no call could meet: leave out "
+        "timeout_ms for the default, or set no_timeout",
+        method->name);
+  if (method->wire_name != NULL && !is_wire_name(method->wire_name))
+    error_at(method->at,
+        "method %s has the wire_name %s: give it the form "
+        "\"package.Service/Method\", with one slash and without spaces",
+        method->name, face_quote(method->wire_name));
+}
+
+static void check_pair(
+    const struct method *method, const struct method *earlier) {
+  const char *name = method_wire_name(method);
+  const char *other = method_wire_name(earlier);
+  if (method_number(method) != method_number(earlier))
+    return;
+  if (strcmp(name, other) == 0)
+    error_at(method->at,
+        "method %s is called %s on the wire, as is %s of service "
+        "%s in line %u: give one of them another wire_name",
+        method->name, face_quote(name), earlier->name,
+        earlier->service->full_name, earlier->at.line);
+  else
+    error_at(method->at,
+        "methods %s and %s (in line %u) have the same number on the wire, "
+        "0x%08x: give one of them another name there with "
+        "(protosocket.method).wire_name",
+        face_quote(name), face_quote(other), earlier->at.line,
+        (unsigned)method_number(method));
+}
+
+/* Compares `method` with those in front of it, in the order of the file. */
+static void check_number(const struct file *file, const struct method *method) {
+  if (method_number(method) == 0)
+    error_at(method->at,
+        "method %s has the number 0 on the wire, which stands for none: give "
+        "it another name there with (protosocket.method).wire_name",
+        face_quote(method_wire_name(method)));
+  for (size_t i = 0; i < file->service_count; i++)
+    for (size_t k = 0; k < file->services[i].method_count; k++) {
+      const struct method *earlier = &file->services[i].methods[k];
+      if (earlier == method)
+        return;
+      check_pair(method, earlier);
+    }
+}
+
+void check_services(const struct file *file) {
+  for (size_t i = 0; i < file->service_count; i++)
+    for (size_t k = 0; k < file->services[i].method_count; k++) {
+      const struct method *method = &file->services[i].methods[k];
+      check_options(method);
+      check_number(file, method);
+    }
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "emit.h"
+#include "faces.h"
+#include "memory.h"
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * The frame of a generated header: the guard, what it includes, a check that it
+ * fits the library's headers, and then for the file, each message and each
+ * service what is declared for it. Here that is only a message's type; the rest
+ * is the faces'.
+ *
+ * Included are protoc-c's header for this file, and ours for each file that has
+ * a message which is used here, by name.
+ */
+
+#define GENERATED_VERSION "1"
+
+static int compare_stems(const void *a, const void *b) {
+  const struct file *const *x = a;
+  const struct file *const *y = b;
+  return strcmp((*x)->stem, (*y)->stem);
+}
+
+static void add_user(const struct file *file, const struct message *used,
+    const struct file **files, size_t *count) {
+  size_t i;
+  if (used == NULL || used->file == file || used->file->no_generate)
+    return;
+  for (i = 0; i < *count; i++)
+    if (files[i] == used->file)
+      return;
+  files[(*count)++] = used->file;
+}
+
+/* The most files that can be used: one for each field and method's type. */
+static size_t count_uses(const struct file *file) {
+  size_t i, count = 0;
+  for (i = 0; i < file->message_count; i++)
+    count += file->messages[i]->field_count;
+  for (i = 0; i < file->service_count; i++)
+    count += 2 * file->services[i].method_count;
+  return count;
+}
+
+static void emit_includes(struct printer *printer, const struct file *file) {
+  const struct file **used = memory_new(count_uses(file), sizeof *used);
+  size_t i, j, count = 0;
+  for (i = 0; i < file->message_count; i++)
+    for (j = 0; j < file->messages[i]->field_count; j++)
+      add_user(file, file->messages[i]->fields[j]->value, used, &count);
+  for (i = 0; i < file->service_count; i++) {
+    const struct service *service = &file->services[i];
+    for (j = 0; j < service->method_count; j++) {
+      add_user(file, service->methods[j].request, used, &count);
+      add_user(file, service->methods[j].response, used, &count);
+    }
+  }
+  qsort(used, count, sizeof *used, compare_stems);
+  print(printer, "#include \"%s.pb-c.h\"\n", file->stem);
+  face_includes(printer, file);
+  if (count > 0)
+    print(printer, "\n");
+  for (i = 0; i < count; i++)
+    print(printer, "#include \"%s.psock.h\"\n", used[i]->stem);
+}
+
+static bool has_deprecated(const struct file *file) {
+  size_t i, j;
+  for (i = 0; i < file->message_count; i++) {
+    const struct message *message = file->messages[i];
+    if (message->deprecated)
+      return true;
+    for (j = 0; j < message->field_count; j++)
+      if (message->fields[j]->deprecated)
+        return true;
+  }
+  for (i = 0; i < file->service_count; i++)
+    for (j = 0; j < file->services[i].method_count; j++)
+      if (file->services[i].methods[j].deprecated)
+        return true;
+  return file->deprecated;
+}
+
+/* The inline functions may use what is deprecated; those who call them are
+ * warned. */
+static void emit_begin(struct printer *printer, const struct file *file) {
+  if (has_deprecated(file))
+    print(printer,
+        "#if defined(__GNUC__)\n"
+        "#pragma GCC diagnostic push\n"
+        "#pragma GCC diagnostic ignored \"-Wdeprecated-declarations\"\n"
+        "#endif\n\n");
+  print(printer, "PSOCK_BEGIN_DECLS\n");
+}
+
+static void emit_end(struct printer *printer, const struct file *file) {
+  print_gap(printer);
+  print(printer, "PSOCK_END_DECLS\n\n");
+  if (has_deprecated(file))
+    print(printer, "#if defined(__GNUC__)\n"
+                   "#pragma GCC diagnostic pop\n"
+                   "#endif\n\n");
+  print(printer, "#endif\n");
+}
+
+static void emit_type_declaration(
+    struct printer *printer, const struct message *message) {
+  print_heading(printer, message->c_type);
+  print_comments(printer, &message->comments,
+      text_format("The message %s.", message->full_name));
+  print_line(printer, "extern const struct psock_message_type %s__type%s;",
+      message->c_lower, message->deprecated ? " PSOCK_DEPRECATED" : "");
+}
+
+void emit_header(struct printer *printer, const struct file *file) {
+  size_t i;
+  emit_banner(printer, file);
+  print(printer, "#ifndef PSOCK_%s\n#define PSOCK_%s\n\n", file->c_upper,
+      file->c_upper);
+  emit_includes(printer, file);
+  print(printer, "\n#if PSOCK_GENERATED_VERSION < " GENERATED_VERSION
+                 " || PSOCK_GENERATED_OLDEST > " GENERATED_VERSION "\n");
+  print(printer, "#error \"made for another version of protosocket: run "
+                 "protoc again\"\n"
+                 "#endif\n\n");
+  emit_begin(printer, file);
+  face_file_header(printer, file);
+  for (i = 0; i < file->message_count; i++) {
+    emit_type_declaration(printer, file->messages[i]);
+    face_message_header(printer, file->messages[i]);
+  }
+  for (i = 0; i < file->service_count; i++)
+    face_service_header(printer, &file->services[i]);
+  emit_end(printer, file);
+}

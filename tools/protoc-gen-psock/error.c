@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "error.h"
+#include "memory.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * What is wrong with the schemas. All of it is collected, so that one run shows
+ * everything, and given to protoc in one text, by file and line. protoc prints
+ * the text, exits with 1, and writes no file of ours.
+ *
+ * Only files that are to be generated are complained of. What is wrong with an
+ * imported one comes up when it is generated itself.
+ */
+
+struct error {
+  struct location at;
+  const char *text;
+  size_t order;
+};
+
+static struct error *errors;
+static size_t count;
+
+static const char *file_name(const struct error *error) {
+  return error->at.file != NULL ? error->at.file->name : "";
+}
+
+static int compare(const void *a, const void *b) {
+  const struct error *x = a;
+  const struct error *y = b;
+  int by_name = strcmp(file_name(x), file_name(y));
+  if (by_name != 0)
+    return by_name;
+  if (x->at.line != y->at.line)
+    return x->at.line < y->at.line ? -1 : 1;
+  return x->order < y->order ? -1 : x->order > y->order;
+}
+
+void error_at(struct location at, const char *format, ...) {
+  struct error *error;
+  char text[1024];
+  va_list arguments;
+  if (at.file != NULL && !at.file->generate)
+    return;
+  va_start(arguments, format);
+  vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
+  errors = memory_resize(errors, count + 1, sizeof *errors);
+  error = &errors[count];
+  error->at = at;
+  error->text = text_format("%s", text);
+  error->order = count++;
+}
+
+size_t error_count(void) {
+  return count;
+}
+
+char *error_text(void) {
+  size_t i;
+  char *text = text_format("%zu %s", count, count == 1 ? "error" : "errors");
+  qsort(errors, count, sizeof *errors, compare);
+  for (i = 0; i < count; i++) {
+    const struct error *error = &errors[i];
+    text = error->at.file == NULL
+               ? text_format("%s\n%s", text, error->text)
+               : text_format("%s\n%s:%u: %s", text, error->at.file->name,
+                     error->at.line, error->text);
+  }
+  return text;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef PLUGIN_NAMES_H
+#define PLUGIN_NAMES_H
+
+#include "memory.h"
+#include "model.h"
+
+/*
+ * Names in C, exactly as protoc-c 1.4.1 makes them; and a register of those
+ * that are taken.
+ */
+
+/* One part of a name. FooBar becomes foo_bar; FOO_BAR; foo_bar becomes FooBar.
+ */
+const char *names_lower(const char *name);
+const char *names_upper(const char *name);
+const char *names_camel(const char *name);
+
+/* A member of a struct. */
+const char *names_field(const char *name);
+
+/* A full name, package.Outer.Inner, whose file has `package`; `c_package` takes
+ * its place if that is not NULL. */
+const char *names_full_type(
+    const char *full_name, const char *package, const char *c_package);
+const char *names_full_lower(
+    const char *full_name, const char *package, const char *c_package);
+const char *names_full_upper(
+    const char *full_name, const char *package, const char *c_package);
+
+/* The name of a .proto file without that ending. */
+const char *names_stem(const char *file_name);
+
+/* The name of a .proto file as an identifier: what cannot stand in one becomes
+ * an underscore, and a folder's end two. */
+const char *names_file(const char *file_name);
+
+/* Takes `name` in `scope` (NULL: what is global in C; otherwise any pointer, of
+ * what has the name as a member) for `what`, such as "message Foo", declared at
+ * `at`. Complains if something declared elsewhere has it already, or it is a
+ * word of C or of C++. The texts are kept. */
+void names_claim(
+    const void *scope, const char *name, const char *what, struct location at);
+
+#endif
