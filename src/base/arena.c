@@ -14,8 +14,7 @@
  * than the limit: what is left over at the end of a block counts as used.
  */
 
-/* Size classes: of the block that is kept, and of the largest step. */
-#define FIRST_ORDER 2
+/* The size class of the largest step. */
 #define LAST_ORDER 8
 
 /* Bytes that must be left for a further message. */
@@ -43,8 +42,8 @@ static void unlimit(struct psock_arena *arena) {
 /* Forgets all that was allocated, but keeps one block. */
 static void rewind_arena(struct psock_arena *arena) {
   struct psock_block *block = arena->blocks;
-  while (
-      block != NULL && (block->next != NULL || block->order != FIRST_ORDER)) {
+  while (block != NULL &&
+         (block->next != NULL || block->order != PSOCK_ARENA_FIRST_ORDER)) {
     struct psock_block *next = block->next;
     psock_pool_put(arena->pool, block);
     block = next;
@@ -62,11 +61,12 @@ static bool is_kept(const struct psock_arena *arena) {
  * as long as that is cheap for whoever keeps it. */
 static bool is_shareable(const struct psock_arena *arena) {
   const struct psock_block *block = arena->blocks;
-  return block == NULL || (block->next == NULL && block->order == FIRST_ORDER &&
-                              psock_block_room(block) >= SHARE_ROOM);
+  return block == NULL ||
+         (block->next == NULL && block->order == PSOCK_ARENA_FIRST_ORDER &&
+             psock_block_room(block) >= SHARE_ROOM);
 }
 
-void psock_arena_next(struct psock_arena **arena) {
+void psock_arena_renew(struct psock_arena **arena) {
   if (!is_kept(*arena)) {
     rewind_arena(*arena);
   } else if (!is_shareable(*arena)) {
@@ -102,7 +102,7 @@ void psock_arena_unref(struct psock_arena *arena) {
  * limit allows. */
 static struct psock_block *next_block(
     const struct psock_arena *arena, size_t length) {
-  size_t wanted = psock_block_order_capacity(FIRST_ORDER);
+  size_t wanted = psock_block_order_capacity(PSOCK_ARENA_FIRST_ORDER);
   if (arena->blocks != NULL)
     wanted = arena->blocks->capacity * 2;
   if (wanted > psock_block_order_capacity(LAST_ORDER))

@@ -10,6 +10,9 @@
 /* Of what an arena gives, in bytes. */
 #define PSOCK_ARENA_ALIGNMENT 16u
 
+/* The size class of an arena's first block, which it keeps; see block.h. */
+#define PSOCK_ARENA_FIRST_ORDER 2
+
 /* Counted: whoever keeps a message keeps its arena. */
 struct psock_arena {
   struct psock_heap *heap;
@@ -28,7 +31,22 @@ struct psock_arena *psock_arena_new(struct psock_pool *pool);
  * if somebody keeps a message in it, goes on behind that, or with a new one
  * when little room is left. Loop's thread.
  */
-void psock_arena_next(struct psock_arena **arena);
+void psock_arena_renew(struct psock_arena **arena);
+
+/* The same; for an arena that nobody keeps, and of which one usual block was
+ * enough, here. */
+static inline void psock_arena_next(struct psock_arena **arena) {
+  struct psock_block *block = (*arena)->blocks;
+  if (block == NULL || block->next != NULL ||
+      block->order != PSOCK_ARENA_FIRST_ORDER ||
+      atomic_load_explicit(&(*arena)->references, memory_order_acquire) > 1) {
+    psock_arena_renew(arena);
+    return;
+  }
+  block->end = 0;
+  (*arena)->left = SIZE_MAX;
+  (*arena)->limited = false;
+}
 
 /*
  * Gives a decoder what is left of the block in use, as far as the limit allows:

@@ -224,7 +224,9 @@ void psock_channel_drained(struct psock_channel *channel, size_t length) {
   /* What was released may have ended the connection. */
   if (channel->owner == NULL)
     return;
-  if (length > 0)
+  if (!channel->cloned)
+    psock_channel_set_queued(channel, psock_channel_queued(channel) - length);
+  else if (length > 0)
     atomic_fetch_sub(&channel->queued, length);
   if (!atomic_load(&channel->refused) || !psock_channel_has_room(channel, 0))
     return;

@@ -65,6 +65,8 @@ struct psock_channel {
   const psock_codec *codec; /* one that encodes, or NULL */
   size_t capacity;
   atomic_size_t queued; /* bytes */
+  bool cloned; /* somebody else than the loop's thread may send; set there,
+                  before anybody else can have a clone */
   atomic_bool closed;
   atomic_bool refused; /* some sender wants to know when there is room */
   psock_mailbox filled;
@@ -113,6 +115,14 @@ void psock_channel_detach(struct psock_channel *channel);
 size_t psock_channel_queued(const struct psock_channel *channel);
 
 /* ---- for both ends ---- */
+
+/* Sets the bytes queued while nobody has cloned the sender: only the loop's
+ * thread changes them then, and needs no atomic addition, which costs it as
+ * much as a short message. */
+static inline void psock_channel_set_queued(
+    struct psock_channel *channel, size_t queued) {
+  atomic_store_explicit(&channel->queued, queued, memory_order_relaxed);
+}
 
 /* Tells the loop that `lane` has something. */
 void psock_channel_list(struct psock_channel *channel, struct psock_lane *lane);

@@ -54,6 +54,12 @@ static int charge(struct psock_channel *channel, size_t length) {
   if (length > channel->capacity)
     return PSOCK_ETOOBIG;
   size_t queued = atomic_load_explicit(&channel->queued, memory_order_relaxed);
+  if (!channel->cloned) {
+    if (queued > channel->capacity - length)
+      return PSOCK_EFULL;
+    psock_channel_set_queued(channel, queued + length);
+    return 0;
+  }
   do
     if (queued > channel->capacity - length)
       return PSOCK_EFULL;
@@ -276,6 +282,8 @@ int psock_sender_clone(psock_sender *sender, psock_sender **ret_sender) {
   psock_channel_ref(channel);
   pthread_mutex_lock(&channel->mutex);
   bool closed = atomic_load(&channel->closed);
+  if (sender->local)
+    channel->cloned = true;
   if (!closed) {
     psock_sender_init(&lane->sender, channel, false);
     psock_list_append(&channel->lanes, &lane->node);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "base/allocator.h"
+#include "base/arena.h"
 #include "base/options.h"
 #include "codec/bounds.h"
 #include "codec/frame.h"
-#include "codec/wire_decode.h"
 #include <protosocket/error.h>
+#include <protosocket/generated.h>
 #include <protosocket/protobuf.h>
 #include <stdbool.h>
 
@@ -226,10 +227,16 @@ static int unpack(const struct protobuf_codec *self,
 static int decode_generated(const struct protobuf_codec *self,
     const struct psock_frame *frame, psock_arena *arena,
     struct psock_decoded *ret_decoded) {
-  struct psock_decoder decoder = {.levels = self->max_depth - 1};
-  void *message = psock_decode_frame(&decoder, &self->type, arena, frame);
+  struct psock_decoder decoder = {
+      .levels = self->max_depth - 1,
+      .arena = arena,
+  };
+  psock_arena_open(arena, &decoder.free, &decoder.free_end);
+  void *message =
+      self->type.decode(&decoder, frame->body, frame->body + frame->length);
+  psock_arena_close(arena, decoder.free);
   if (message == NULL)
-    return decoder.error;
+    return decoder.error == 0 ? PSOCK_EMALFORMED : decoder.error;
   if (decoder.recheck)
     return unpack(self, frame, arena, ret_decoded);
   ret_decoded->message = message;

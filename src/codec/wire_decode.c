@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "codec/wire_decode.h"
-
 #include "base/arena.h"
 #include "base/buffer.h"
 #include "codec/utf8.h"
 #include <limits.h>
 #include <protosocket/error.h>
+#include <protosocket/generated.h>
 
 /*
  * The steps of generated decoders that are not inline: what is long, what
@@ -437,17 +436,4 @@ const uint8_t *psock_decode_other(struct psock_decoder *decoder,
     return NULL;
   decoder->recheck = 1;
   return at;
-}
-
-void *psock_decode_frame(struct psock_decoder *decoder,
-    const struct psock_message_type *type, psock_arena *arena,
-    const struct psock_frame *frame) {
-  decoder->arena = arena;
-  psock_arena_open(arena, &decoder->free, &decoder->free_end);
-  void *message =
-      type->decode(decoder, frame->body, frame->body + frame->length);
-  psock_arena_close(arena, decoder->free);
-  if (message == NULL && decoder->error == 0)
-    decoder->error = PSOCK_EMALFORMED;
-  return message;
 }
