@@ -17,6 +17,7 @@
 #include <protosocket/loop.h>
 #include <protosocket/message.h>
 #include <protosocket/protobuf.h>
+#include <protosocket/schema.h>
 #include <protosocket/sender.h>
 #include <protosocket/service.h>
 #include <protosocket/text.h>

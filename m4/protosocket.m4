@@ -11,8 +11,8 @@
 #   PROTOSOCKET_PROTOC_FLAGS  where protoc has both from, and options.proto
 # so that a rule is
 #   foo.psock.c: foo.proto
-#           $(PROTOC) $(PROTOSOCKET_PROTOC_FLAGS) -I$(srcdir) \
-#             --c_out=. --psock_out=. $(srcdir)/foo.proto
+#           $(PROTOC) -I$(srcdir) $(PROTOSOCKET_PROTOC_FLAGS) \
+#             --psock_out=. --c_out=. $(srcdir)/foo.proto
 #
 # The user can set the first three. A cross build does not run the plugin that
 # is installed for the machine it builds for: it takes PROTOC_GEN_PSOCK, or
@@ -31,16 +31,20 @@ AC_DEFUN([PROTOSOCKET_PROTOC], [
   AS_IF([test -z "$PROTOC_GEN_PSOCK" && test "$cross_compiling" != yes],
     [PROTOC_GEN_PSOCK=`$PKG_CONFIG --variable=protoc_gen_psock protosocket`])
   AC_PATH_PROG([PROTOC_GEN_PSOCK], [protoc-gen-psock])
+  AS_IF([test -z "$PROTOC_GEN_PSOCK"],
+    [AC_MSG_ERROR([protoc-gen-psock was not found: set PROTOC_GEN_PSOCK])])
   AC_MSG_CHECKING([whether $PROTOC_GEN_PSOCK runs])
   AS_IF([protosocket_said=`"$PROTOC_GEN_PSOCK" --version 2>&AS_MESSAGE_LOG_FD`],
     [AC_MSG_RESULT([$protosocket_said])],
     [AC_MSG_RESULT([no])
-     AC_MSG_ERROR([protoc-gen-psock was not found, or does not run: set PROTOC_GEN_PSOCK])])
+     AC_MSG_ERROR([$PROTOC_GEN_PSOCK does not run here: set PROTOC_GEN_PSOCK])])
   PROTOSOCKET_PROTOC_FLAGS="--plugin=protoc-gen-c=$PROTOC_GEN_C"
   AS_VAR_APPEND([PROTOSOCKET_PROTOC_FLAGS],
     [" --plugin=protoc-gen-psock=$PROTOC_GEN_PSOCK"])
-  AS_VAR_APPEND([PROTOSOCKET_PROTOC_FLAGS],
-    [" -I`$PKG_CONFIG --variable=protodir protosocket`"])
+  protosocket_dir=`$PKG_CONFIG --variable=protodir protosocket`
+  AS_IF([test -z "$protosocket_dir"],
+    [AC_MSG_ERROR([pkg-config does not know protosocket: set PKG_CONFIG_PATH])])
+  AS_VAR_APPEND([PROTOSOCKET_PROTOC_FLAGS], [" -I$protosocket_dir"])
   # protobuf-c's options, which ours import; protoc knows its own directory.
   protosocket_dir=`$PKG_CONFIG --variable=includedir libprotobuf-c`
   AS_IF([test -f "$protosocket_dir/protobuf-c/protobuf-c.proto"],

@@ -19,6 +19,7 @@ BEGIN {
   below["connection"] = "connection channel codec transport base"
   below["server"] = "server " below["connection"]
   below["client"] = "client " below["connection"]
+  below["rpc"] = "rpc client server " below["connection"]
   below["testing"] = "testing transport base"
 
   public["address.h"] = "transport"
@@ -36,8 +37,9 @@ BEGIN {
   public["loop.h"] = "base"
   public["message.h"] = "codec"
   public["protobuf.h"] = "codec"
+  public["schema.h"] = "base"
   public["sender.h"] = "channel"
-  public["service.h"] = "codec"
+  public["service.h"] = "rpc"
   public["testing.h"] = "testing"
   public["text.h"] = "codec"
   public["transport.h"] = "transport"

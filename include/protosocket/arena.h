@@ -25,7 +25,7 @@ PSOCK_API PSOCK_NODISCARD void *psock_arena_alloc(
 
 /**
  * Limits what psock_arena_alloc gives for this message to `length` bytes from
- * here on. For use inside decode.
+ * here on, rounded down to a multiple of 16. For use inside decode.
  */
 PSOCK_API void psock_arena_limit(psock_arena *arena, size_t length);
 

@@ -65,7 +65,8 @@ struct psock_reactor_ops {
 /* Gives each message to a typed handler: protosocket/dispatch.h. */
 struct psock_dispatch_table;
 
-/** What a connection calls, and what with. All is borrowed until `closed`. */
+/** What a connection calls, and what with. All is borrowed until `closed`. It
+ * is part of other structs, so it never gets another member. */
 typedef struct psock_reactor {
   const struct psock_reactor_ops *ops;
   void *state;

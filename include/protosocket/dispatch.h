@@ -23,7 +23,8 @@ PSOCK_BEGIN_DECLS
 typedef int psock_dispatch_call(const void *handlers, void *state,
     psock_connection *connection, const void *message);
 
-/** Generated: what to call for the field with this number. */
+/** Generated: what to call for the field with this number. A row never gets
+ * another member. */
 struct psock_dispatch_row {
   uint32_t field;
   psock_dispatch_call *call;

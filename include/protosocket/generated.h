@@ -2,6 +2,7 @@
 #ifndef PROTOSOCKET_GENERATED_H
 #define PROTOSOCKET_GENERATED_H
 
+#include <protosocket/error.h>
 #include <protosocket/message.h>
 #include <string.h>
 
@@ -68,7 +69,7 @@ PSOCK_API uint8_t *psock_encode_unknown(struct psock_encoder *encoder,
     uint8_t *at, const ProtobufCMessage *message);
 
 /* The `count` values at `items`, of a repeated field: each with a tag, or all
- * behind one; or messages. */
+ * behind one, of which there has to be at least one; or messages. */
 PSOCK_API uint8_t *psock_encode_repeated(struct psock_encoder *encoder,
     uint8_t *at, uint32_t tag, ProtobufCType type, const void *items,
     size_t count);
@@ -227,7 +228,6 @@ PSOCK_API const uint8_t *psock_decode_long_count(
     const uint8_t *at, const uint8_t *end, size_t *ret_count);
 PSOCK_API const uint8_t *psock_decode_long_bool(
     const uint8_t *at, const uint8_t *end, int *ret_value);
-PSOCK_API void *psock_decode_too_deep(struct psock_decoder *decoder);
 
 /* A string that has to be UTF-8. */
 PSOCK_API const uint8_t *psock_decode_utf8(struct psock_decoder *decoder,
@@ -262,10 +262,10 @@ PSOCK_API const uint8_t *psock_decode_other(struct psock_decoder *decoder,
 /* Memory, aligned for any field; NULL when there is no more to be had. */
 PSOCK_INLINE void *psock_decode_alloc(
     struct psock_decoder *decoder, size_t length) {
-  uint8_t *memory =
-      decoder->free + (-(uintptr_t)decoder->free & (sizeof(uint64_t) - 1));
-  if (PSOCK_LIKELY(memory <= decoder->free_end &&
-                   length <= (size_t)(decoder->free_end - memory))) {
+  size_t gap = -(uintptr_t)decoder->free & (sizeof(uint64_t) - 1);
+  size_t room = (size_t)(decoder->free_end - decoder->free);
+  if (PSOCK_LIKELY(gap <= room && length <= room - gap)) {
+    uint8_t *memory = decoder->free + gap;
     decoder->free = memory + length;
     return memory;
   }
@@ -437,7 +437,7 @@ PSOCK_INLINE const uint8_t *psock_decode_message(struct psock_decoder *decoder,
   if (at == NULL)
     return NULL;
   if (decoder->levels == 0) {
-    psock_decode_too_deep(decoder);
+    decoder->error = PSOCK_EDEPTH;
     return NULL;
   }
   decoder->levels--;

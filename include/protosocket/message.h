@@ -35,7 +35,8 @@ enum psock_code {
   PSOCK_CODE_END = 2     /* ends the answers of a call */
 };
 
-/** Where a message has its id or its control code, an unsigned integer. */
+/** Generated: where a message has its id or its control code, an unsigned
+ * integer. Never gets another member. */
 struct psock_call_field {
   uint32_t offset;     /* of the field, in bytes, in the struct of protoc-c */
   uint32_t has_offset; /* of its has_ member; 0: it has none */
@@ -56,19 +57,10 @@ struct psock_message_type {
       struct psock_decoder *decoder, const uint8_t *at, const uint8_t *end);
   /* A message in which nothing is set, as FOO__INIT has it. */
   const void *initial;
-  /* The fields that are marked as id and as control code; both NULL: the
-   * message carries no calls. */
+  /* The fields that are marked as id and as control code. NULL: none is; only
+   * one with an id can have a code. */
   const struct psock_call_field *id;
   const struct psock_call_field *code;
-};
-
-/** Generated, unless the schema says no; constant: a schema, as protoc has
- * understood it. `size` is sizeof(struct psock_file). */
-struct psock_file {
-  size_t size;
-  const char *name;          /* of the .proto, as protoc was given it */
-  const uint8_t *descriptor; /* a google.protobuf.FileDescriptorProto */
-  size_t descriptor_length;
 };
 
 /**
@@ -80,7 +72,8 @@ PSOCK_API struct psock_message_type psock_message_type_of(
 
 /* What follows is for code that carries calls over messages whose type it does
  * not know; the generated header has a typed function for each. `type` has to
- * be one with an id and a code, and `message` one of that type. Any thread. */
+ * have an id and, for the last two, a code, and `message` has to be of that
+ * type. Any thread. */
 
 /** The id of `message`. */
 PSOCK_API uint64_t psock_message_get_id(

@@ -2,14 +2,17 @@
 #ifndef PROTOSOCKET_SERVICE_H
 #define PROTOSOCKET_SERVICE_H
 
+#include <protosocket/export.h>
 #include <protosocket/message.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /*
  * What protoc-gen-psock generates of a service in a schema: a table of its
  * methods, a struct of typed handlers for those who serve it, and typed
  * functions for those who call it. The generated code only knows the
  * interfaces that are declared here: a call, and whatever carries calls, which
- * is a caller.
+ * is a caller. The library itself carries none yet.
  */
 
 PSOCK_BEGIN_DECLS
@@ -64,7 +67,8 @@ struct psock_service {
 };
 
 /** What a caller is told of a call; the generated struct for each method begins
- * with it and has the typed `message` besides. All on the loop's thread. */
+ * with it and has the typed `message` besides. On the loop's thread or, for
+ * psock_caller_run, on the thread that runs the call. */
 struct psock_call_events {
   size_t size; /* sizeof(struct psock_call_events) */
   /** The call has ended. Last of all, exactly once. May be NULL. */
@@ -81,28 +85,26 @@ struct psock_call_options {
   uint64_t timeout;
 };
 
+/** What carries a call; psock_call_send and psock_call_end say what each has to
+ * do. */
 struct psock_call_ops {
   size_t size; /* sizeof(struct psock_call_ops) */
-  /** Sends one more message in this call: a server a response, a caller a
-   * request. `message` is borrowed until return. */
   int (*send)(psock_call *call, const void *message);
+  int (*end)(psock_call *call, const struct psock_status *status);
 };
 
 struct psock_call {
   const struct psock_call_ops *ops;
 };
 
+/** What carries calls; psock_caller_start and psock_caller_run say what each
+ * has to do. */
 struct psock_caller_ops {
   size_t size; /* sizeof(struct psock_caller_ops) */
-  /** Starts a call; what comes of it is told to `events`, after this has
-   * returned. `request` is borrowed until return, and NULL where requests
-   * stream; `events` until `ended`. `options` may be NULL. */
   int (*start)(psock_caller *caller, const struct psock_method *method,
       const void *request, const struct psock_call_options *options,
       const struct psock_call_events *events, void *data,
       psock_call **ret_call);
-  /** The same, but returns when the call has ended; `events` is told on this
-   * thread. */
   int (*run)(psock_caller *caller, const struct psock_method *method,
       const void *request, const struct psock_call_options *options,
       const struct psock_call_events *events, void *data);
@@ -111,6 +113,44 @@ struct psock_caller_ops {
 struct psock_caller {
   const struct psock_caller_ops *ops;
 };
+
+/* The generated functions are typed ones over these. Which threads may call
+ * them, what carries the calls says. Each returns 0, PSOCK_EINVAL for a struct
+ * whose size is 0, PSOCK_ENOTSUP for what the carrier does not have, or what
+ * the carrier returns. */
+
+/**
+ * Starts a call; what comes of it is told to `events`, after this has returned.
+ * `request` is borrowed until return, and NULL where requests stream; `options`
+ * may be NULL, and is borrowed until return; `events` is borrowed until its
+ * `ended` has returned, and so long `ret_call` is valid.
+ */
+PSOCK_API PSOCK_NODISCARD int psock_caller_start(psock_caller *caller,
+    const struct psock_method *method, const void *request,
+    const struct psock_call_options *options,
+    const struct psock_call_events *events, void *data, psock_call **ret_call);
+
+/** The same, but returns when the call has ended. */
+PSOCK_API PSOCK_NODISCARD int psock_caller_run(psock_caller *caller,
+    const struct psock_method *method, const void *request,
+    const struct psock_call_options *options,
+    const struct psock_call_events *events, void *data);
+
+/**
+ * Sends one more message in a call: a server a response, a caller a request.
+ * `message` is borrowed until return.
+ */
+PSOCK_API PSOCK_NODISCARD int psock_call_send(
+    psock_call *call, const void *message);
+
+/**
+ * Ends what this side sends. A server: there are no more responses, and
+ * `status`, NULL for well, is how the call ends. A caller: there are no more
+ * requests; with a `status` that is not NULL it gives the call up. `status` is
+ * borrowed until return.
+ */
+PSOCK_API PSOCK_NODISCARD int psock_call_end(
+    psock_call *call, const struct psock_status *status);
 
 PSOCK_END_DECLS
 

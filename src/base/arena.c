@@ -160,7 +160,7 @@ void *psock_arena_alloc(psock_arena *arena, size_t length) {
 }
 
 void psock_arena_limit(psock_arena *arena, size_t length) {
-  arena->left = length;
+  arena->left = length & ~(size_t)(PSOCK_ARENA_ALIGNMENT - 1);
 }
 
 int psock_arena_limited(const psock_arena *arena) {

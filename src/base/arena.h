@@ -18,8 +18,8 @@ struct psock_arena {
   struct psock_heap *heap;
   struct psock_pool *pool;    /* the loop's thread only */
   struct psock_block *blocks; /* the one in use first, the kept one last */
-  size_t left;                /* bytes that may still be given, or held */
-  bool limited;               /* something was refused because of that */
+  size_t left;  /* bytes that may still be given, or held; as aligned */
+  bool limited; /* something was refused because of that */
   atomic_uint references;
 };
 

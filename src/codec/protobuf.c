@@ -141,7 +141,9 @@ static int encode_longer(const struct protobuf_codec *self, const void *message,
       needed + SLACK < NEXT_ROOM ? NEXT_ROOM : needed + SLACK, encoder);
 }
 
-/* In exactly as much room as it takes, which protobuf-c computes. */
+/* With room for what it takes, which protobuf-c computes: by the generated
+ * encoder, or if that needs more while it writes, or there is none, by
+ * protobuf-c. */
 static int encode_sized(const struct protobuf_codec *self,
     const ProtobufCMessage *message, psock_buffer *out) {
   size_t size = protobuf_c_message_get_packed_size(message);

@@ -2,7 +2,6 @@
 #include "base/arena.h"
 #include "base/buffer.h"
 #include "codec/utf8.h"
-#include <limits.h>
 #include <protosocket/error.h>
 #include <protosocket/generated.h>
 
@@ -39,11 +38,6 @@ void *psock_decode_more(struct psock_decoder *decoder, size_t length) {
         psock_arena_limited(arena) ? PSOCK_EMEMLIMIT : PSOCK_ENOMEM;
   psock_arena_open(arena, &decoder->free, &decoder->free_end);
   return memory;
-}
-
-void *psock_decode_too_deep(struct psock_decoder *decoder) {
-  decoder->error = PSOCK_EDEPTH;
-  return NULL;
 }
 
 /* Reads a varint of at most `max` bytes, one by one. */
@@ -130,7 +124,7 @@ const uint8_t *psock_decode_long_count(
     const uint8_t *at, const uint8_t *end, size_t *ret_count) {
   uint64_t count;
   at = get_varint(at, end, COUNT_MAX, &count);
-  if (at == NULL || count > INT_MAX || count > (size_t)(end - at))
+  if (at == NULL || count > (size_t)(end - at))
     return NULL;
   *ret_count = (size_t)count;
   return at;
@@ -192,10 +186,11 @@ const uint8_t *psock_decode_bytes(struct psock_decoder *decoder,
  * decoder's stretch of memory. */
 static bool extend(struct psock_decoder *decoder, struct psock_array *array,
     size_t room, size_t item_size) {
+  if (array->items == NULL)
+    return false;
   uint8_t *end = (uint8_t *)array->items + array->room * item_size;
   size_t more = (room - array->room) * item_size;
-  if (array->items == NULL || end != decoder->free ||
-      more > (size_t)(decoder->free_end - end))
+  if (end != decoder->free || more > (size_t)(decoder->free_end - end))
     return false;
   decoder->free = end + more;
   array->room = room;
@@ -207,6 +202,12 @@ static bool reserve(struct psock_decoder *decoder, struct psock_array *array,
     size_t more, size_t item_size) {
   if (more <= array->room - array->count)
     return true;
+  /* Where size_t has 32 bits, a large frame can have more items than that
+   * counts bytes for, and twice the room has to fit too. */
+  if (array->count + more > PTRDIFF_MAX / 2 / item_size) {
+    decoder->error = PSOCK_EMEMLIMIT;
+    return false;
+  }
   size_t room = array->room * 2;
   if (room < array->count + more)
     room = array->count + more;
@@ -260,10 +261,12 @@ static const uint8_t *get_number(const uint8_t *at, const uint8_t *end,
   case PROTOBUF_C_TYPE_SINT64:
     return psock_decode_sint64(at, end, (int64_t *)array->items + i);
   case PROTOBUF_C_TYPE_FLOAT:
+    return psock_decode_float(at, end, (float *)array->items + i);
+  case PROTOBUF_C_TYPE_DOUBLE:
+    return psock_decode_double(at, end, (double *)array->items + i);
   case PROTOBUF_C_TYPE_FIXED32:
   case PROTOBUF_C_TYPE_SFIXED32:
     return psock_decode_fixed32(at, end, (uint32_t *)array->items + i);
-  case PROTOBUF_C_TYPE_DOUBLE:
   case PROTOBUF_C_TYPE_FIXED64:
   case PROTOBUF_C_TYPE_SFIXED64:
     return psock_decode_fixed64(at, end, (uint64_t *)array->items + i);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include "codec/frame.h"
 #include <protosocket/generated.h>
 
 /*
@@ -60,10 +61,7 @@ uint8_t *psock_put_long_varint(uint8_t *at, uint64_t value) {
 
 /* In just as many bytes as it takes. */
 static uint8_t *put_short(uint8_t *at, uint64_t value) {
-  for (; value >= 0x80; value >>= 7)
-    *at++ = (uint8_t)(value | 0x80);
-  *at++ = (uint8_t)value;
-  return at;
+  return at + psock_count_put(at, value);
 }
 
 uint8_t *psock_encode_count(
@@ -174,8 +172,6 @@ uint8_t *psock_encode_repeated(struct psock_encoder *encoder, uint8_t *at,
 
 uint8_t *psock_encode_packed(struct psock_encoder *encoder, uint8_t *at,
     uint32_t tag, ProtobufCType type, const void *items, size_t count) {
-  if (count == 0)
-    return at;
   size_t room = encoder->count_room;
   if (!psock_encode_has_room(encoder, at, TAG_MAX + COUNT_MAX))
     return psock_encode_no_room(encoder, at, TAG_MAX + COUNT_MAX);

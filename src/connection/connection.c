@@ -4,6 +4,8 @@
 #include "base/allocator.h"
 #include "base/log.h"
 #include "base/options.h"
+#include <protosocket/dispatch.h>
+#include <string.h>
 
 /*
  * How a connection begins and ends. Whatever the user asks for is noted and
@@ -272,8 +274,18 @@ static void end_owned(struct psock_owned *owned) {
 /* Of a connection that nobody has claimed yet, or that only dispatches. */
 static const struct psock_reactor_ops silent = {.size = sizeof silent};
 
+/* Generated handlers begin with their size; a forgotten one would leave every
+ * message without a handler, and without a word. */
+static bool handlers_are_valid(const psock_reactor *reactor) {
+  size_t size = 0;
+  if (reactor->handlers != NULL)
+    memcpy(&size, reactor->handlers, sizeof size);
+  return size > 0 && reactor->dispatch->size >=
+                         PSOCK_SIZE_THROUGH(struct psock_dispatch_table, rest);
+}
+
 bool psock_reactor_is_valid(const psock_reactor *reactor) {
-  if (reactor->dispatch != NULL && reactor->handlers == NULL)
+  if (reactor->dispatch != NULL && !handlers_are_valid(reactor))
     return false;
   if (reactor->ops == NULL)
     return reactor->dispatch != NULL;

@@ -207,7 +207,7 @@ static void introduce(psock_listener *listener, psock_connection *connection) {
   } else if (refused != 0 || !psock_reactor_is_valid(&reactor)) {
     if (refused == 0)
       psock_log(listener->loop, PSOCK_LOG_ERROR,
-          "accepted() gave no reactor, or one whose ops have no size");
+          "accepted() gave no reactor, or one that is not complete");
     listener->stats.refused++;
     psock_connection_free(connection);
   } else {

@@ -33,12 +33,11 @@
 
 /* A decoded message may take this many times what its values take, and as much
  * more: arrays grow by doubling, and blocks are not filled to the end. */
-#define MEMORY_FACTOR 12
+#define MEMORY_FACTOR 5
 #define MEMORY_SLACK 1024
 
-/* The same per value, of what protobuf-c does: its lists of what it has read,
- * and copies of what it merges. */
-#define LEFT_VALUE 192
+/* Per value, what protobuf-c takes besides, for its list of what has come. */
+#define LISTED_VALUE 96
 
 /* Behind a message, what comes next in the arena is aligned. */
 #define ARENA_ALIGNMENT 16
@@ -77,7 +76,7 @@ static struct {
 _Noreturn static void complain(
     const char *what, const char *more, long number) {
   const char *name = trial.type->descriptor->name;
-  fprintf(stderr, "%s: %s%s (%ld); options %#x, %zu bytes:\n",
+  fprintf(stderr, "%s: %s%s (%ld); options 0x%x, %zu bytes:\n",
       name == NULL ? "a message" : name, what, more, number, trial.options,
       trial.length);
   for (size_t i = 0; i < trial.length && i < 2000; i++)
@@ -269,11 +268,14 @@ static size_t limit_of(const struct options *options, size_t length) {
   return limit > most ? most : limit;
 }
 
+/* What is left to protobuf-c is decoded twice, and copied when it is merged. */
 static bool may_be_too_much(const struct attempt *attempt) {
   const struct survey *survey = &attempt->survey;
-  size_t most = survey->memory * MEMORY_FACTOR + MEMORY_SLACK;
-  if (survey->left || attempt->options->plain)
-    most += survey->values * (LEFT_VALUE + survey->memory);
+  size_t once = survey->memory * MEMORY_FACTOR;
+  size_t most = once + MEMORY_SLACK;
+  if (survey->left > 0 || attempt->options->plain)
+    most +=
+        once + survey->values * LISTED_VALUE + survey->left * survey->memory;
   return most > attempt->limit;
 }
 

@@ -87,17 +87,21 @@ static inline void text_add_varint(
   text_add_byte(text, (uint8_t)value);
 }
 
-/* What may stand in a string, most often; or, if `tame`, always, and then
- * without a zero: characters of one to four bytes. */
+/* What may stand in a string: characters of one to four bytes, without a zero.
+ * Unless `tame`, now and then what is nearly one, or any byte. */
 static inline void text_add_string(
     struct text *text, struct source *source, bool tame) {
   static const char *const characters[] = {"", "a", " ", "\xc3\xa4",
       "\xe2\x98\x83", "\xf0\x9f\x98\x80", "\x7f", "\xef\xbf\xbf"};
+  static const char *const wrong[] = {"\xc1\xbf", "\xe0\x9f\xbf",
+      "\xed\xa0\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\x80",
+      "\xe2\x98", "\xf5\x80\x80\x80"};
   uint8_t choice = source_byte(source);
   for (unsigned i = choice % 8; i > 0; i--) {
     uint8_t byte = source_byte(source);
+    const char *const *from = choice < 232 || tame ? characters : wrong;
     if (choice < 240 || tame)
-      text_add(text, characters[byte % 8], strlen(characters[byte % 8]));
+      text_add(text, from[byte % 8], strlen(from[byte % 8]));
     else
       text_add_byte(text, byte);
   }

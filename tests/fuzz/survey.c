@@ -115,7 +115,7 @@ static void look_at_field(const ProtobufCMessageDescriptor *type,
   if (field->label == PROTOBUF_C_LABEL_REPEATED)
     survey->memory += array_item_size(field) * (counted ? length + 1 : 1);
   if (field->type == PROTOBUF_C_TYPE_BOOL)
-    survey->left |= wire_type != PROTOBUF_C_WIRE_TYPE_VARINT;
+    survey->left += wire_type != PROTOBUF_C_WIRE_TYPE_VARINT;
   if (is_checked(type, field) && counted && !is_utf8(value))
     survey->bad_text = true;
   if (field->type == PROTOBUF_C_TYPE_MESSAGE && counted)
@@ -144,7 +144,7 @@ static void look(const ProtobufCMessageDescriptor *type, struct reader reader,
     if (field != NULL && field->type == PROTOBUF_C_TYPE_MESSAGE &&
         field->label != PROTOBUF_C_LABEL_REPEATED) {
       const ProtobufCFieldDescriptor **place = &seen[field->id % 8];
-      survey->left |= *place != NULL;
+      survey->left += *place != NULL;
       *place = field;
     }
   }

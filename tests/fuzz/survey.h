@@ -11,7 +11,7 @@
 struct survey {
   unsigned depth;  /* of the deepest message, the outermost counted */
   bool bad_text;   /* a string that is to be checked is no UTF-8 */
-  bool left;       /* something that the library leaves to protobuf-c */
+  unsigned left;   /* how often the library leaves a field to protobuf-c */
   size_t memory;   /* what all values take that come, together */
   unsigned values; /* how many come */
 };

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include "codec.psock.h"
 #include "echo.psock.h"
 #include "lib/world.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 /*
@@ -206,6 +208,50 @@ START_TEST(held_and_freed) {
 }
 END_TEST
 
+static const Codec__Plain *long_kept;
+
+static void hold_bytes(struct side *side, const void *message) {
+  if (long_kept != NULL)
+    return;
+  long_kept = message;
+  ck_assert_int_eq(psock_connection_hold(side->connection, &holds[0]), 0);
+}
+
+/* Bytes of 16 KiB and more stay where they were received, in a block of the
+ * usual size or in a larger one; whoever keeps the message keeps that, while
+ * others are received. */
+START_TEST(long_bytes_are_kept_where_they_came) {
+  static const size_t lengths[] = {16 << 10, 100000, 300000};
+  size_t length = lengths[_i / MEDIA];
+  long_kept = NULL;
+  ck_assert_int_eq(
+      psock_protobuf_codec_new(&codec__plain__type, NULL, &codec), 0);
+  world_init(&world, (enum medium)(_i % MEDIA));
+  world.one.options.inbound = codec;
+  world.other.options.outbound = codec;
+  world.one.on[MESSAGE] = hold_bytes;
+  world_pair(&world);
+  uint8_t *data = malloc(length);
+  ck_assert_ptr_nonnull(data);
+  Codec__Plain plain;
+  codec__plain__init(&plain);
+  plain.data.data = data;
+  plain.data.len = length;
+  for (int i = 0; i < 20; i++) {
+    memset(data, 'a' + i, length);
+    ck_assert_int_eq(psock_send(world.other.sender, &plain), 0);
+    UNTIL(&world, world.one.count[MESSAGE] == (unsigned)i + 1);
+  }
+  ck_assert_uint_eq(long_kept->data.len, length);
+  for (size_t i = 0; i < length; i++)
+    DEMAND(long_kept->data.data[i] == 'a', "byte %zu", i);
+  free(data);
+  world_fini(&world);
+  psock_hold_release(holds[0]);
+  psock_protobuf_codec_free(codec);
+}
+END_TEST
+
 int main(void) {
   Suite *suite = suite_create("hold");
   TCase *tcase = guard_case(suite, "hold");
@@ -216,5 +262,6 @@ int main(void) {
   tcase_add_loop_test(tcase, held_several_times, 0, MEDIA);
   tcase_add_loop_test(tcase, only_inside_message, 0, MEDIA);
   tcase_add_loop_test(tcase, held_and_freed, 0, MEDIA);
+  tcase_add_loop_test(tcase, long_bytes_are_kept_where_they_came, 0, 3 * MEDIA);
   return guard_main(suite);
 }

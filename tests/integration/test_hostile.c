@@ -2,6 +2,7 @@
 #include "codec.pb-c.h"
 #include "lib/plain_codec.h"
 #include "lib/world.h"
+#include "utf8_file.psock.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -226,6 +227,23 @@ START_TEST(end_inside_a_skip) {
 }
 END_TEST
 
+/* A string that is not UTF-8, where the schema asks for it. */
+START_TEST(text_that_is_none) {
+  ck_assert_int_eq(
+      psock_protobuf_codec_new(&utf8_file__strings__type, NULL, &codec), 0);
+  world_init(&world, (enum medium)_i);
+  world.one.options.inbound = codec;
+  world_raw(&world);
+  raw_send_frame(&world, "\x0a\x02\xc3\xa4", 4);
+  UNTIL(&world, world.one.count[MESSAGE] == 1);
+  raw_send_frame(&world, "\x0a\x02\xc3\x28", 4);
+  UNTIL(&world, world.one.count[CLOSED] == 1);
+  ck_assert_uint_eq(world.one.count[MESSAGE], 1);
+  ck_assert_int_eq(world.one.reason, PSOCK_EUTF8);
+  finish();
+}
+END_TEST
+
 int main(void) {
   Suite *suite = suite_create("hostile");
   TCase *tcase = guard_case(suite, "hostile");
@@ -236,6 +254,7 @@ int main(void) {
   tcase_add_loop_test(tcase, four_megabytes_of_empty_messages, 0, MEDIA);
   tcase_add_loop_test(tcase, codec_that_takes_nothing, 0, MEDIA);
   tcase_add_loop_test(tcase, without_codecs, 0, MEDIA);
+  tcase_add_loop_test(tcase, text_that_is_none, 0, MEDIA);
   tcase_add_test(tcase, codec_that_skips);
   tcase_add_test(tcase, end_inside_a_skip);
   return guard_main(suite);

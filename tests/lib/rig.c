@@ -313,7 +313,7 @@ static void end_init(struct rig *rig, struct rig_end *end) {
       .size = sizeof end->options,
       .inbound = &rig->codec.codec,
       .outbound = &rig->codec.codec,
-      .reactor = {&end->ops, end},
+      .reactor = {.ops = &end->ops, .state = end},
   };
 }
 

@@ -125,6 +125,26 @@ START_TEST(counts) {
 }
 END_TEST
 
+/* The same in every room, where a count may have to grow at its end. */
+START_TEST(counts_in_every_room) {
+  char text[200];
+  Codec__Plain plain;
+  Codec__Every inner, outer;
+  codec__plain__init(&plain);
+  codec__every__init(&inner);
+  codec__every__init(&outer);
+  for (size_t length = 110; length < 140; length++) {
+    memset(text, 'x', length);
+    text[length] = '\0';
+    plain.text = text;
+    inner.choice_case = CODEC__EVERY__CHOICE_Z;
+    inner.z = &plain;
+    outer.inner = &inner;
+    assert_encodes(&codec__every__type, &outer);
+  }
+}
+END_TEST
+
 /* Many parts, so that the first two tries find too little room. */
 START_TEST(many_parts) {
   enum { PARTS = 2000 };
@@ -219,6 +239,32 @@ static struct bytes turns(size_t count, size_t length) {
   free(at);
   return frame_of(body);
 }
+
+/* Numbers one by one, so that their array grows where it lies, out of one
+ * block and into others. */
+START_TEST(array_grows_in_place) {
+  enum { COUNT = 200000 };
+  codec_for(&codec__plain__type, (struct psock_protobuf_options){0});
+  struct bytes body = bytes_new(2 * COUNT);
+  for (size_t i = 0; i < COUNT; i++) {
+    body.at[2 * i] = 0x28;
+    body.at[2 * i + 1] = (uint8_t)(i % 100);
+  }
+  struct bytes frame = frame_of(body);
+  struct psock_decoded decoded = {0};
+  ck_assert_int_eq(
+      codec->decode(codec, frame.at, frame.length, memory.arena, &decoded),
+      PSOCK_DECODE_MESSAGE);
+  const Codec__Plain *plain = decoded.message;
+  ck_assert_uint_eq(plain->n_numbers, COUNT);
+  for (size_t i = 0; i < COUNT; i++)
+    REQUIRE(plain->numbers[i] == i % 100);
+  for (const struct psock_block *block = memory.arena->blocks; block != NULL;
+       block = block->next)
+    REQUIRE(block->end <= block->capacity);
+  free(frame.at);
+}
+END_TEST
 
 START_TEST(arrays_grow) {
   codec_for(&codec__plain__type, (struct psock_protobuf_options){0});
@@ -382,7 +428,9 @@ int main(void) {
   tcase_add_test(tcase, many_parts);
   tcase_add_loop_test(tcase, sender_limit, 0, 7);
   tcase_add_test(tcase, encode_without_memory);
+  tcase_add_test(tcase, array_grows_in_place);
   tcase_add_test(tcase, arrays_grow);
+  tcase_add_test(tcase, counts_in_every_room);
   tcase_add_loop_test(tcase, long_bytes_stay, 0, 2);
   tcase_add_test(tcase, memory_limits);
   tcase_add_test(tcase, decode_without_memory);

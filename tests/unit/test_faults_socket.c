@@ -135,7 +135,7 @@ static int begin(struct scene *scene) {
       .size = sizeof options,
       .inbound = &scene->codec.codec,
       .outbound = &scene->codec.codec,
-      .reactor = {&client_ops, scene},
+      .reactor = {.ops = &client_ops, .state = scene},
   };
   struct psock_listener_options listener_options = {
       .size = sizeof listener_options,

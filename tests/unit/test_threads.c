@@ -138,7 +138,7 @@ static void stage_init(struct stage *stage) {
       .size = sizeof stage->options,
       .inbound = &stage->codec.codec,
       .outbound = &stage->codec.codec,
-      .reactor = {&stage->near_ops, stage},
+      .reactor = {.ops = &stage->near_ops, .state = stage},
   };
   stage->at_expected = close_near;
 }

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "build.h"
 #include "error.h"
+#include "memory.h"
 #include "names.h"
+#include "types.h"
+#include <float.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,75 +27,32 @@ enum {
   SERVICE_METHOD = 2
 };
 
-enum { TYPE_STRING = 9, TYPE_GROUP = 10, TYPE_MESSAGE = 11, TYPE_ENUM = 14 };
+enum { TYPE_GROUP = 10 };
 enum { LABEL_REQUIRED = 2, LABEL_REPEATED = 3 };
 enum { NO_SIDE_EFFECTS = 1, IDEMPOTENT = 2 };
 
-/* By the number that the type has in a descriptor. */
-static const struct {
-  ProtobufCType type;
-  const char *c_type;
-} types[] = {
-    {PROTOBUF_C_TYPE_INT32, "int32_t"}, /* none; replaced by an error */
-    {PROTOBUF_C_TYPE_DOUBLE, "double"},
-    {PROTOBUF_C_TYPE_FLOAT, "float"},
-    {PROTOBUF_C_TYPE_INT64, "int64_t"},
-    {PROTOBUF_C_TYPE_UINT64, "uint64_t"},
-    {PROTOBUF_C_TYPE_INT32, "int32_t"},
-    {PROTOBUF_C_TYPE_FIXED64, "uint64_t"},
-    {PROTOBUF_C_TYPE_FIXED32, "uint32_t"},
-    {PROTOBUF_C_TYPE_BOOL, "protobuf_c_boolean"},
-    {PROTOBUF_C_TYPE_STRING, "char *"},
-    {PROTOBUF_C_TYPE_INT32, "int32_t"}, /* a group */
-    {PROTOBUF_C_TYPE_MESSAGE, ""},
-    {PROTOBUF_C_TYPE_BYTES, "ProtobufCBinaryData"},
-    {PROTOBUF_C_TYPE_UINT32, "uint32_t"},
-    {PROTOBUF_C_TYPE_ENUM, ""},
-    {PROTOBUF_C_TYPE_SFIXED32, "int32_t"},
-    {PROTOBUF_C_TYPE_SFIXED64, "int64_t"},
-    {PROTOBUF_C_TYPE_SINT32, "int32_t"},
-    {PROTOBUF_C_TYPE_SINT64, "int64_t"},
-};
-
 struct location source_find(const struct source *source,
     const struct path *path, struct comments *ret_comments) {
-  struct location at;
-  at.file = source->file;
-  at.line = places_find(source->places, path, ret_comments);
-  return at;
-}
-
-static bool is_packable(const struct field *field) {
-  return field->type != PROTOBUF_C_TYPE_STRING &&
-         field->type != PROTOBUF_C_TYPE_BYTES &&
-         field->type != PROTOBUF_C_TYPE_MESSAGE;
-}
-
-bool field_has_flag(const struct field *field) {
-  return field->kind == FIELD_OPTIONAL &&
-         field->type != PROTOBUF_C_TYPE_STRING &&
-         field->type != PROTOBUF_C_TYPE_MESSAGE;
+  unsigned line = places_find(source->places, path, ret_comments);
+  return (struct location){source->file, line};
 }
 
 static void set_type(const struct source *source, struct field *field,
     const Schema__Field *schema) {
-  size_t number = schema->type < 0 ? 0 : (size_t)schema->type;
-  if (number == 0 || number >= sizeof types / sizeof types[0]) {
-    error_at(field->at, "field %s has a type that is not known", field->name);
-    number = 0;
-  } else if (number == TYPE_GROUP) {
+  if (schema->type == TYPE_GROUP)
     error_at(field->at,
         "field %s is a group, which protoc-c cannot generate; make it a field "
         "of a message type",
         field->name);
-  }
-  field->type = types[number].type;
-  field->c_type = types[number].c_type;
-  field->is_string = number == TYPE_STRING;
+  else if (type_find(schema->type, &field->type) != 0)
+    error_at(field->at, "field %s has a type that is not known", field->name);
+  field->c_type = type_in_c(field->type);
+  field->is_string = field->type == PROTOBUF_C_TYPE_STRING;
   field->const_string = field->is_string && source->const_strings;
   if (field->const_string)
     field->c_type = "const char *";
-  if (number == TYPE_MESSAGE || number == TYPE_ENUM)
+  if (field->type == PROTOBUF_C_TYPE_MESSAGE ||
+      field->type == PROTOBUF_C_TYPE_ENUM)
     reference_field(field, schema->type_name);
 }
 
@@ -109,18 +70,18 @@ static enum field_kind kind_of(const struct source *source,
 
 static void set_options(const struct source *source, struct field *field,
     const Schema__FieldOptions *options) {
-  field->packed = field->kind == FIELD_REPEATED && is_packable(field) &&
+  field->packed = field->kind == FIELD_REPEATED && field_is_packable(field) &&
                   source->file->syntax == 3;
   field->check_utf8 = source->file->check_utf8;
   if (options == NULL)
     return;
   if (options->has_packed)
-    field->packed =
-        field->kind == FIELD_REPEATED && is_packable(field) && options->packed;
+    field->packed = field->kind == FIELD_REPEATED && field_is_packable(field) &&
+                    options->packed;
   field->deprecated = options->deprecated;
   if (field->is_string && options->c != NULL && options->c->string_as_bytes) {
     field->type = PROTOBUF_C_TYPE_BYTES;
-    field->c_type = "ProtobufCBinaryData";
+    field->c_type = type_in_c(field->type);
     field->const_string = false;
   }
   if (options->psock == NULL)
@@ -164,6 +125,35 @@ static void check_survival(const struct source *source,
   }
 }
 
+/* Whether what protoc-c writes for a number is a finite one: it rounds a double
+ * to DBL_DIG digits, which makes the largest ones larger than any double. */
+static bool is_finite(const struct field *field, const char *text) {
+  if (field->type == PROTOBUF_C_TYPE_FLOAT)
+    return isfinite(strtof(text, NULL));
+  return isfinite(
+      strtod(text_format("%.*g", DBL_DIG, strtod(text, NULL)), NULL));
+}
+
+/* protoc-c 1.4.1 writes these into its header all the same: infinities as
+ * "inf", which C does not know, and the smallest integer as a minus in front of
+ * a number that has no type. */
+static void check_default(const struct field *field, const char *text) {
+  bool is_real = field->type == PROTOBUF_C_TYPE_FLOAT ||
+                 field->type == PROTOBUF_C_TYPE_DOUBLE;
+  if (is_real && !is_finite(field, text))
+    error_at(field->at,
+        "field %s has the default %s, for which protoc-c writes what is no "
+        "number in C: leave it out, or take one that is finite and not as "
+        "large",
+        field->name, text);
+  else if (strcmp(field->c_type, "int64_t") == 0 &&
+           strcmp(text, "-9223372036854775808") == 0)
+    error_at(field->at,
+        "field %s has the default %s, which protoc-c writes as a constant that "
+        "C does not have: leave it out, or take a larger one",
+        field->name, text);
+}
+
 static void join_oneof(
     struct message *message, struct field *field, struct oneof *oneof) {
   oneof->fields[oneof->field_count++] = field;
@@ -186,6 +176,8 @@ static void build_field(const struct source *source, struct message *message,
       field->check_utf8 && field->type == PROTOBUF_C_TYPE_STRING;
   set_names(source, field);
   check_survival(source, field, schema);
+  if (field->has_default)
+    check_default(field, schema->default_value);
   if (field->kind == FIELD_ONEOF)
     join_oneof(message, field, &message->oneofs[schema->oneof_index]);
 }
@@ -212,8 +204,8 @@ static int compare_numbers(const void *a, const void *b) {
 /* The oneofs that protoc makes up for proto3's `optional` are left out: they
  * come last. */
 static size_t count_oneofs(const Schema__Message *schema) {
-  size_t i, count = schema->n_oneof_decl;
-  for (i = 0; i < schema->n_field; i++)
+  size_t count = schema->n_oneof_decl;
+  for (size_t i = 0; i < schema->n_field; i++)
     if (schema->field[i]->proto3_optional && count > 0)
       count--;
   return count;
@@ -221,18 +213,17 @@ static size_t count_oneofs(const Schema__Message *schema) {
 
 void build_fields(const struct source *source, struct message *message,
     const Schema__Message *schema, const struct path *path) {
-  size_t i;
   message->field_count = schema->n_field;
   message->fields = memory_new(schema->n_field, sizeof *message->fields);
   message->by_number = memory_new(schema->n_field, sizeof *message->by_number);
   message->oneof_count = count_oneofs(schema);
   message->oneofs = memory_new(message->oneof_count, sizeof *message->oneofs);
-  for (i = 0; i < message->oneof_count; i++) {
+  for (size_t i = 0; i < message->oneof_count; i++) {
     const struct path own = {path, MESSAGE_ONEOF, (int32_t)i};
     message->oneofs[i].name = schema->oneof_decl[i]->name;
     build_oneof(source, message, &message->oneofs[i], &own);
   }
-  for (i = 0; i < schema->n_field; i++) {
+  for (size_t i = 0; i < schema->n_field; i++) {
     const struct path own = {path, MESSAGE_FIELD, (int32_t)i};
     struct field *field = memory_new(1, sizeof *field);
     message->fields[i] = message->by_number[i] = field;
@@ -275,7 +266,6 @@ static void build_method(const struct source *source, struct method *method,
 static void build_service(const struct source *source, struct service *service,
     const Schema__Service *schema, const struct path *path) {
   const struct file *file = source->file;
-  size_t i;
   service->name = schema->name;
   service->full_name = text_format(
       "%s%s%s", file->package, *file->package ? "." : "", schema->name);
@@ -291,7 +281,7 @@ static void build_service(const struct source *source, struct service *service,
                                                 schema->options->deprecated);
   service->method_count = schema->n_method;
   service->methods = memory_new(schema->n_method, sizeof *service->methods);
-  for (i = 0; i < schema->n_method; i++) {
+  for (size_t i = 0; i < schema->n_method; i++) {
     const struct path own = {path, SERVICE_METHOD, (int32_t)i};
     service->methods[i].service = service;
     build_method(source, &service->methods[i], schema->method[i], &own);
@@ -300,10 +290,9 @@ static void build_service(const struct source *source, struct service *service,
 
 void build_services(const struct source *source, const Schema__File *schema) {
   struct file *file = source->file;
-  size_t i;
   file->service_count = schema->n_service;
   file->services = memory_new(schema->n_service, sizeof *file->services);
-  for (i = 0; i < schema->n_service; i++) {
+  for (size_t i = 0; i < schema->n_service; i++) {
     const struct path own = {NULL, FILE_SERVICE, (int32_t)i};
     build_service(source, &file->services[i], schema->service[i], &own);
   }

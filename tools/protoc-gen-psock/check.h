@@ -4,15 +4,17 @@
 
 #include "model.h"
 
-/* The parts of check_file. Each complains at the line of what is wrong. */
+/* Complains of all that the plugin cannot make code for, at the line of what is
+ * wrong. What follows are its parts. */
+void check_model(const struct model *model);
 
-/* Options of messages and of their fields: check_message.c */
+/* Takes the names in C of what we generate for `file`; see register_name(). */
+void check_names(const struct file *file);
+
+/* Options of messages and of their fields. */
 void check_messages(const struct file *file);
 
-/* Options of methods, and their numbers: check_service.c */
+/* Options of methods, and their numbers. */
 void check_services(const struct file *file);
-
-/* Takes the names of what is generated: check_names.c */
-void check_names(const struct file *file);
 
 #endif

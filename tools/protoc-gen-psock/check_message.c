@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "check.h"
+#include "dispatch.h"
 #include "error.h"
-#include "face_parts.h"
-
+#include "memory.h"
+#include "types.h"
 #include <stddef.h>
 
 /*
@@ -18,27 +19,10 @@
 
 /* ---- The id and the control code of a call ---- */
 
-static const char *type_name(const struct field *field) {
-  static const char *const names[] = {
-      [PROTOBUF_C_TYPE_INT32] = "an int32",
-      [PROTOBUF_C_TYPE_SINT32] = "a sint32",
-      [PROTOBUF_C_TYPE_SFIXED32] = "an sfixed32",
-      [PROTOBUF_C_TYPE_INT64] = "an int64",
-      [PROTOBUF_C_TYPE_SINT64] = "a sint64",
-      [PROTOBUF_C_TYPE_SFIXED64] = "an sfixed64",
-      [PROTOBUF_C_TYPE_UINT32] = "a uint32",
-      [PROTOBUF_C_TYPE_FIXED32] = "a fixed32",
-      [PROTOBUF_C_TYPE_UINT64] = "a uint64",
-      [PROTOBUF_C_TYPE_FIXED64] = "a fixed64",
-      [PROTOBUF_C_TYPE_FLOAT] = "a float",
-      [PROTOBUF_C_TYPE_DOUBLE] = "a double",
-      [PROTOBUF_C_TYPE_BOOL] = "a bool",
-      [PROTOBUF_C_TYPE_ENUM] = "an enum",
-      [PROTOBUF_C_TYPE_STRING] = "a string",
-      [PROTOBUF_C_TYPE_BYTES] = "bytes",
-      [PROTOBUF_C_TYPE_MESSAGE] = "a message",
-  };
-  return field->is_string ? "a string" : names[field->type];
+static const char *noun(const struct field *field) {
+  if (field->value != NULL && field->value->is_map_entry)
+    return "a map";
+  return field->is_string ? "a string" : type_of(field)->noun;
 }
 
 static bool is_unsigned(const struct field *field) {
@@ -65,7 +49,7 @@ static void check_call_field(const struct field *field,
     error_at(field->at,
         "field %s is %s and cannot be %s of a call: make it a uint32, "
         "uint64, fixed32 or fixed64",
-        field->name, type_name(field), what);
+        field->name, noun(field), what);
   if (field != first)
     error_at(field->at,
         "message %s has two fields with (protosocket.field).%s, %s in "
@@ -90,7 +74,7 @@ static void check_field(const struct field *field) {
   if (!field->is_string)
     error_at(field->at,
         "field %s is %s: check_utf8 is for strings, take it away", field->name,
-        type_name(field));
+        noun(field));
   else if (field->type == PROTOBUF_C_TYPE_BYTES)
     error_at(field->at,
         "field %s is kept as bytes, which are not checked: take away "
@@ -108,7 +92,7 @@ static void check_oneof_name(const struct message *message) {
     error_at(message->at,
         "message %s has no oneof %s: let dispatch_oneof name one that "
         "it has",
-        message->full_name, message->dispatch_oneof);
+        message->full_name, text_quote(message->dispatch_oneof));
   else if (!dispatch_is_wanted(message))
     error_at(message->at,
         "message %s gets no table of handlers, so dispatch_oneof has no "

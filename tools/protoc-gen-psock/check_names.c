@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "check.h"
-#include "face_parts.h"
-#include "names.h"
+#include "dispatch.h"
+#include "memory.h"
+#include "register.h"
 
 /*
- * The names in C that the faces use. Each is taken in the register, which
+ * The names in C of what we generate. Each is taken in the register, which
  * complains when something else has it: a method of the name Service, for one,
  * for which protoc-c makes a function that is called as the service's table.
  * The tags of structs are names of their own kind in C, and have a scope of
@@ -13,27 +14,17 @@
 
 static const char tags[] = "tags";
 
-/* Takes `stem` with each of the endings behind it. */
-static void claim(const void *scope, const char *stem,
-    const char *const *endings, size_t count, const char *what,
-    struct location at) {
-  for (size_t i = 0; i < count; i++)
-    names_claim(scope, text_format("%s__%s", stem, endings[i]), what, at);
-}
-
-#define CLAIM(scope, stem, endings, what, at)                                  \
-  claim(scope, stem, endings, sizeof(endings) / sizeof(endings)[0], what, at)
-
 static void claim_dispatch(const struct message *message, const char *what) {
-  static const char *const names[] = {"dispatch", "reactor", "rows", "rest"};
-  static const char *const structs[] = {"handlers"};
+  static const char *const names[] = {
+      "__dispatch", "__reactor", "__rows", "__rest", NULL};
+  static const char *const structs[] = {"__handlers", NULL};
   const struct oneof *oneof = dispatch_choose(message);
   if (oneof == NULL)
     return;
-  CLAIM(NULL, message->c_lower, names, what, message->at);
-  CLAIM(tags, message->c_lower, structs, what, message->at);
+  register_names(NULL, message->c_lower, names, what, message->at);
+  register_names(tags, message->c_lower, structs, what, message->at);
   for (size_t i = 0; i < oneof->field_count; i++)
-    names_claim(NULL,
+    register_name(NULL,
         text_format("%s__call_%s", message->c_lower,
             dispatch_arm_name(oneof->fields[i])),
         text_format("field %s of %s", oneof->fields[i]->name, what),
@@ -41,52 +32,56 @@ static void claim_dispatch(const struct message *message, const char *what) {
 }
 
 static void claim_message(const struct message *message) {
-  static const char *const of_id[] = {"id", "get_id", "set_id"};
-  static const char *const of_code[] = {"code", "get_code"};
-  static const char *const of_both[] = {"make_cancel", "make_end"};
+  static const char *const of_all[] = {
+      "__type", "__initial", "__encode", "__decode", NULL};
+  static const char *const of_id[] = {"__id", "__get_id", "__set_id", NULL};
+  static const char *const of_code[] = {"__code", "__get_code", NULL};
+  static const char *const of_both[] = {"__make_cancel", "__make_end", NULL};
   const char *what = text_format("message %s", message->full_name);
+  register_names(NULL, message->c_lower, of_all, what, message->at);
   if (message->id != NULL)
-    CLAIM(NULL, message->c_lower, of_id, what, message->at);
+    register_names(NULL, message->c_lower, of_id, what, message->at);
   if (message->code != NULL)
-    CLAIM(NULL, message->c_lower, of_code, what, message->at);
+    register_names(NULL, message->c_lower, of_code, what, message->at);
   if (message->id != NULL && message->code != NULL)
-    CLAIM(NULL, message->c_lower, of_both, what, message->at);
+    register_names(NULL, message->c_lower, of_both, what, message->at);
   claim_dispatch(message, what);
 }
 
 static void claim_method(const struct method *method) {
   static const char *const names[] = {
-      "method", "reply", "start", "serve", "deliver"};
-  static const char *const structs[] = {"events"};
+      "__method", "__reply", "__start", "__serve", "__deliver", NULL};
+  static const char *const structs[] = {"__events", NULL};
   const char *what = text_format(
       "method %s of service %s", method->name, method->service->full_name);
-  CLAIM(NULL, method->c_lower, names, what, method->at);
-  CLAIM(tags, method->c_lower, structs, what, method->at);
-  names_claim(NULL,
+  register_names(NULL, method->c_lower, names, what, method->at);
+  register_names(tags, method->c_lower, structs, what, method->at);
+  register_name(NULL,
       text_format(
           "%s__%s", method->c_lower, method->client_streams ? "send" : "run"),
       what, method->at);
 }
 
 static void claim_service(const struct service *service) {
-  static const char *const names[] = {"service", "service__methods"};
-  static const char *const structs[] = {"handlers"};
+  static const char *const names[] = {"__service", "__service__methods", NULL};
+  static const char *const structs[] = {"__handlers", NULL};
   const char *what = text_format("service %s", service->full_name);
-  CLAIM(NULL, service->c_lower, names, what, service->at);
-  CLAIM(tags, service->c_lower, structs, what, service->at);
+  register_names(NULL, service->c_lower, names, what, service->at);
+  register_names(tags, service->c_lower, structs, what, service->at);
   for (size_t i = 0; i < service->method_count; i++)
     claim_method(&service->methods[i]);
 }
 
 void check_names(const struct file *file) {
-  static const char *const of_file[] = {"file", "file__bytes"};
-  struct location top = {file, 1};
+  static const char *const of_file[] = {"__schema", "__schema__bytes", NULL};
+  const struct location top = {file, 1};
+  if (file->no_generate)
+    return;
   if (file->embed_descriptor)
-    CLAIM(
+    register_names(
         NULL, file->c_lower, of_file, text_format("file %s", file->name), top);
   for (size_t i = 0; i < file->message_count; i++)
-    if (!file->messages[i]->is_map_entry)
-      claim_message(file->messages[i]);
+    claim_message(file->messages[i]);
   for (size_t i = 0; i < file->service_count; i++)
     claim_service(&file->services[i]);
 }

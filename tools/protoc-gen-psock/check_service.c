@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "check.h"
 #include "error.h"
-#include "face_parts.h"
-
+#include "memory.h"
+#include "method.h"
 #include <string.h>
 
 /*
@@ -40,7 +40,7 @@ static void check_options(const struct method *method) {
     error_at(method->at,
         "method %s has the wire_name %s: give it the form "
         "\"package.Service/Method\", with one slash and without spaces",
-        method->name, face_quote(method->wire_name));
+        method->name, text_quote(method->wire_name));
 }
 
 static void check_pair(
@@ -53,14 +53,14 @@ static void check_pair(
     error_at(method->at,
         "method %s is called %s on the wire, as is %s of service "
         "%s in line %u: give one of them another wire_name",
-        method->name, face_quote(name), earlier->name,
+        method->name, text_quote(name), earlier->name,
         earlier->service->full_name, earlier->at.line);
   else
     error_at(method->at,
         "methods %s and %s (in line %u) have the same number on the wire, "
         "0x%08x: give one of them another name there with "
         "(protosocket.method).wire_name",
-        face_quote(name), face_quote(other), earlier->at.line,
+        text_quote(name), text_quote(other), earlier->at.line,
         (unsigned)method_number(method));
 }
 
@@ -70,7 +70,7 @@ static void check_number(const struct file *file, const struct method *method) {
     error_at(method->at,
         "method %s has the number 0 on the wire, which stands for none: give "
         "it another name there with (protosocket.method).wire_name",
-        face_quote(method_wire_name(method)));
+        text_quote(method_wire_name(method)));
   for (size_t i = 0; i < file->service_count; i++)
     for (size_t k = 0; k < file->services[i].method_count; k++) {
       const struct method *earlier = &file->services[i].methods[k];

@@ -4,8 +4,8 @@
 
 #include "model.h"
 
-/* Takes the names in C of what protoc-c makes of `file`, and of the types and
- * codecs that we make; see names_claim(). */
+/* Takes the names in C of what protoc-c makes of `file`; see register_name().
+ */
 void claims_take(const struct file *file);
 
 #endif

@@ -5,31 +5,36 @@
 #include "model.h"
 #include "print.h"
 
-/* The whole NAME.psock.h and NAME.psock.c of `file`. */
+/* The whole NAME.psock.h and NAME.psock.c of `file`. Nothing fails: a file with
+ * an error is not printed. What follows are the parts of both. */
 void emit_header(struct printer *printer, const struct file *file);
 void emit_source(struct printer *printer, const struct file *file);
+
+/* The first line. */
+void emit_banner(struct printer *printer, const struct file *file);
+
+/* The schema itself, if it is to be there. */
+void emit_schema_header(struct printer *printer, const struct file *file);
+void emit_schema_source(struct printer *printer, const struct file *file);
 
 /* The definition of foo__encode, and of foo__decode. */
 void emit_encode(struct printer *printer, const struct message *message);
 void emit_decode(struct printer *printer, const struct message *message);
 
-/* The first line of both files. */
-void emit_banner(struct printer *printer, const struct file *file);
+/* What calls need, if the message has the fields: the source defines foo__id
+ * and foo__code. */
+void emit_call_header(struct printer *printer, const struct message *message);
+void emit_call_source(struct printer *printer, const struct message *message);
 
-/* A field's number and wire type, as a number in C: as it is encoded, and with
- * the wire type of a counted run of bytes. */
-const char *emit_tag(const struct field *field);
-const char *emit_counted_tag(const struct field *field);
+/* Handlers for a oneof, if the message is to have them. */
+void emit_dispatch_header(
+    struct printer *printer, const struct message *message);
+void emit_dispatch_source(
+    struct printer *printer, const struct message *message);
 
-/* How many bytes a tag takes. */
-unsigned emit_tag_length(const struct field *field);
-
-/* PROTOBUF_C_TYPE_INT32 and its like. */
-const char *emit_type(const struct field *field);
-
-/* The codec of a message field's type, from where it is used: foo__encode and
- * foo__decode in the file that has them, otherwise foo__type's. */
-const char *emit_encoder(const struct field *field);
-const char *emit_decoder(const struct field *field);
+void emit_service_header(
+    struct printer *printer, const struct service *service);
+void emit_service_source(
+    struct printer *printer, const struct service *service);
 
 #endif

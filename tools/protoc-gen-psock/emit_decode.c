@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "emit.h"
+#include "emit_parts.h"
 #include "memory.h"
-#include <string.h>
+#include "types.h"
 
 /*
  * Decoders: a function for each message that reads fields until its bytes end.
@@ -22,58 +23,16 @@ static bool is_required(const struct field *field) {
   return field->kind == FIELD_REQUIRED && !field->has_default;
 }
 
-static bool is_packable(const struct field *field) {
-  return field->type != PROTOBUF_C_TYPE_STRING &&
-         field->type != PROTOBUF_C_TYPE_BYTES &&
-         field->type != PROTOBUF_C_TYPE_MESSAGE;
-}
-
 static unsigned count_required(const struct message *message) {
   unsigned count = 0;
-  size_t i;
-  for (i = 0; i < message->field_count; i++)
+  for (size_t i = 0; i < message->field_count; i++)
     count += is_required(message->by_number[i]);
   return count;
 }
 
 /* The step that reads one value, after psock_decode_. */
 static const char *step(const struct field *field) {
-  switch (field->type) {
-  case PROTOBUF_C_TYPE_INT32:
-  case PROTOBUF_C_TYPE_ENUM:
-    return "int32";
-  case PROTOBUF_C_TYPE_SINT32:
-    return "sint32";
-  case PROTOBUF_C_TYPE_SFIXED32:
-    return "sfixed32";
-  case PROTOBUF_C_TYPE_INT64:
-    return "int64";
-  case PROTOBUF_C_TYPE_SINT64:
-    return "sint64";
-  case PROTOBUF_C_TYPE_SFIXED64:
-    return "sfixed64";
-  case PROTOBUF_C_TYPE_UINT32:
-    return "uint32";
-  case PROTOBUF_C_TYPE_FIXED32:
-    return "fixed32";
-  case PROTOBUF_C_TYPE_UINT64:
-    return "uint64";
-  case PROTOBUF_C_TYPE_FIXED64:
-    return "fixed64";
-  case PROTOBUF_C_TYPE_FLOAT:
-    return "float";
-  case PROTOBUF_C_TYPE_DOUBLE:
-    return "double";
-  case PROTOBUF_C_TYPE_BOOL:
-    return "bool";
-  case PROTOBUF_C_TYPE_STRING:
-    return field->check_utf8 ? "utf8" : "string";
-  case PROTOBUF_C_TYPE_BYTES:
-    return "bytes";
-  case PROTOBUF_C_TYPE_MESSAGE:
-    break;
-  }
-  return "message";
+  return field->check_utf8 ? "utf8" : type_of(field)->decode;
 }
 
 /* Marks what says that a field is there, if anything does: its bit if it is
@@ -94,12 +53,12 @@ static void emit_presence(
 static void emit_direct(
     struct printer *printer, const struct field *field, unsigned bit) {
   print(printer, "case %s:\n", emit_tag(field));
-  printer->indent += 2;
+  print_open(printer);
   print_line(printer, "at = psock_decode_%s(%sat, end, &m->%s);", step(field),
       field->type == PROTOBUF_C_TYPE_BYTES ? "decoder, " : "", field->c_name);
   emit_presence(printer, field, bit);
   print(printer, "break;\n");
-  printer->indent -= 2;
+  print_close(printer, "");
 }
 
 /* A value that is read into a variable first. */
@@ -108,7 +67,7 @@ static void emit_indirect(
   bool is_enum = field->type == PROTOBUF_C_TYPE_ENUM;
   bool is_message = field->value != NULL;
   print(printer, "case %s: {\n", emit_tag(field));
-  printer->indent += 2;
+  print_open(printer);
   print(printer, "%svalue%s;\n",
       is_enum      ? "int32_t "
       : is_message ? "void *"
@@ -131,32 +90,37 @@ static void emit_indirect(
       is_enum ? field->c_type : "", is_enum ? ")" : "");
   emit_presence(printer, field, bit);
   print(printer, "break;\n");
-  printer->indent -= 2;
-  print(printer, "}\n");
+  print_close(printer, "}\n");
 }
 
 static void emit_repeated(struct printer *printer, const struct field *field) {
+  const char *name = field->c_name;
+  const char *constant = type_of(field)->constant;
   print(printer, "case %s:\n", emit_tag(field));
+  print_open(printer);
   if (field->value != NULL)
     print_line(printer,
-        "  at = psock_decode_messages(decoder, at, end, %s, %s, &%s_array);",
-        emit_tag(field), emit_decoder(field), field->c_name);
+        "at = psock_decode_messages(decoder, at, end, %s, %s, &%s_array);",
+        emit_tag(field), emit_decoder(field), name);
   else if (field->check_utf8)
     print_line(printer,
-        "  at = psock_decode_utf8s(decoder, at, end, %s, &%s_array);",
-        emit_tag(field), field->c_name);
+        "at = psock_decode_utf8s(decoder, at, end, %s, &%s_array);",
+        emit_tag(field), name);
   else
     print_line(printer,
-        "  at = psock_decode_repeated(decoder, at, end, %s, %s, &%s_array);",
-        emit_tag(field), emit_type(field), field->c_name);
-  print(printer, "  break;\n");
-  if (!is_packable(field))
+        "at = psock_decode_repeated(decoder, at, end, %s, %s, &%s_array);",
+        emit_tag(field), constant, name);
+  print(printer, "break;\n");
+  print_close(printer, "");
+  if (!field_is_packable(field))
     return;
   print(printer, "case %s:\n", emit_counted_tag(field));
+  print_open(printer);
   print_line(printer,
-      "  at = psock_decode_packed(decoder, at, end, %s, &%s_array);",
-      emit_type(field), field->c_name);
-  print(printer, "  break;\n");
+      "at = psock_decode_packed(decoder, at, end, %s, &%s_array);", constant,
+      name);
+  print(printer, "break;\n");
+  print_close(printer, "");
 }
 
 static void emit_other(struct printer *printer, const struct message *message) {
@@ -169,9 +133,8 @@ static void emit_other(struct printer *printer, const struct message *message) {
 static void emit_switch(
     struct printer *printer, const struct message *message) {
   unsigned bit = 0;
-  size_t i;
   print(printer, "switch (tag) {\n");
-  for (i = 0; i < message->field_count; i++) {
+  for (size_t i = 0; i < message->field_count; i++) {
     const struct field *field = message->by_number[i];
     if (field->kind == FIELD_REPEATED)
       emit_repeated(printer, field);
@@ -183,19 +146,17 @@ static void emit_switch(
     bit += is_required(field);
   }
   print(printer, "default:\n");
-  printer->indent += 2;
+  print_open(printer);
   emit_other(printer, message);
   print(printer, "break;\n");
-  printer->indent -= 2;
-  print(printer, "}\n");
+  print_close(printer, "}\n");
 }
 
 static void emit_variables(
     struct printer *printer, const struct message *message) {
   unsigned required = count_required(message);
-  size_t i;
   print(printer, "struct psock_array unknown = {0};\n");
-  for (i = 0; i < message->field_count; i++)
+  for (size_t i = 0; i < message->field_count; i++)
     if (message->by_number[i]->kind == FIELD_REPEATED)
       print_line(printer, "struct psock_array %s_array = {0};",
           message->by_number[i]->c_name);
@@ -212,10 +173,9 @@ static void emit_variables(
 /* That a required field is missing. */
 static const char *missing(unsigned required) {
   const char *text = "";
-  unsigned i;
   if (required <= BITS)
     return text_format("have != 0x%xu", UINT32_MAX >> (BITS - required));
-  for (i = 0; i * BITS < required; i++) {
+  for (unsigned i = 0; i * BITS < required; i++) {
     unsigned rest = required - i * BITS;
     text = text_format("%s%shave[%u] != 0x%xu", text, i > 0 ? " || " : "(", i,
         rest >= BITS ? UINT32_MAX : UINT32_MAX >> (BITS - rest));
@@ -225,12 +185,11 @@ static const char *missing(unsigned required) {
 
 static void emit_end(struct printer *printer, const struct message *message) {
   unsigned required = count_required(message);
-  size_t i;
   if (required > 0) {
     print_line(printer, "if (%s && !decoder->recheck)", missing(required));
     print(printer, "  return NULL;\n");
   }
-  for (i = 0; i < message->field_count; i++) {
+  for (size_t i = 0; i < message->field_count; i++) {
     const struct field *field = message->by_number[i];
     if (field->kind != FIELD_REPEATED)
       continue;
@@ -250,10 +209,10 @@ void emit_decode(struct printer *printer, const struct message *message) {
   print_line(printer, "static void *%s__decode(", message->c_lower);
   print(printer, "    struct psock_decoder *decoder, const uint8_t *at, "
                  "const uint8_t *end) {\n");
-  printer->indent = 2;
+  print_open(printer);
   emit_variables(printer, message);
   print(printer, "while (at < end) {\n");
-  printer->indent = 4;
+  print_open(printer);
   print(printer, "uint64_t tag = 0;\n"
                  "at = psock_decode_tag(at, end, &tag);\n"
                  "if (at == NULL)\n"
@@ -263,9 +222,7 @@ void emit_decode(struct printer *printer, const struct message *message) {
   else
     emit_other(printer, message);
   print(printer, "if (at == NULL)\n  return NULL;\n");
-  printer->indent = 2;
-  print(printer, "}\n");
+  print_close(printer, "}\n");
   emit_end(printer, message);
-  printer->indent = 0;
-  print(printer, "}\n");
+  print_close(printer, "}\n");
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "emit.h"
+#include "emit_parts.h"
 #include "memory.h"
+#include "types.h"
 
 /*
  * Encoders: a function for each message that appends its fields, by rising
@@ -17,36 +19,10 @@
 
 #define ROOM_AT_ONCE 64
 
-/* The most bytes that writing a value takes without its tag; 0: no such limit.
- * Any varint takes the room of the longest. */
+/* The most bytes that writing a field takes without its tag; 0: there is no
+ * such limit. */
 static unsigned largest(const struct field *field) {
-  if (field->kind == FIELD_REPEATED)
-    return 0;
-  switch (field->type) {
-  case PROTOBUF_C_TYPE_INT32:
-  case PROTOBUF_C_TYPE_ENUM:
-  case PROTOBUF_C_TYPE_INT64:
-  case PROTOBUF_C_TYPE_SINT64:
-  case PROTOBUF_C_TYPE_UINT64:
-  case PROTOBUF_C_TYPE_UINT32:
-  case PROTOBUF_C_TYPE_SINT32:
-    return 10;
-  case PROTOBUF_C_TYPE_FIXED32:
-  case PROTOBUF_C_TYPE_SFIXED32:
-  case PROTOBUF_C_TYPE_FLOAT:
-    return 4;
-  case PROTOBUF_C_TYPE_FIXED64:
-  case PROTOBUF_C_TYPE_SFIXED64:
-  case PROTOBUF_C_TYPE_DOUBLE:
-    return 8;
-  case PROTOBUF_C_TYPE_BOOL:
-    return 1;
-  case PROTOBUF_C_TYPE_STRING:
-  case PROTOBUF_C_TYPE_BYTES:
-  case PROTOBUF_C_TYPE_MESSAGE:
-    break;
-  }
-  return 0;
+  return field->kind == FIELD_REPEATED ? 0 : type_of(field)->largest;
 }
 
 static bool is_pointer(const struct field *field) {
@@ -100,43 +76,6 @@ static const char *condition(const struct field *field) {
   return NULL;
 }
 
-/* The function that writes a value of a limited size, and a cast for it. */
-static const char *put(const struct field *field, const char **ret_cast) {
-  *ret_cast = "";
-  switch (field->type) {
-  case PROTOBUF_C_TYPE_ENUM:
-    *ret_cast = "(int32_t)";
-    return "psock_put_int32";
-  case PROTOBUF_C_TYPE_INT32:
-    return "psock_put_int32";
-  case PROTOBUF_C_TYPE_SINT32:
-    return "psock_put_sint32";
-  case PROTOBUF_C_TYPE_SINT64:
-    return "psock_put_sint64";
-  case PROTOBUF_C_TYPE_SFIXED32:
-    *ret_cast = "(uint32_t)";
-    return "psock_put_fixed32";
-  case PROTOBUF_C_TYPE_FIXED32:
-    return "psock_put_fixed32";
-  case PROTOBUF_C_TYPE_SFIXED64:
-    *ret_cast = "(uint64_t)";
-    return "psock_put_fixed64";
-  case PROTOBUF_C_TYPE_FIXED64:
-    return "psock_put_fixed64";
-  case PROTOBUF_C_TYPE_FLOAT:
-    return "psock_put_float";
-  case PROTOBUF_C_TYPE_DOUBLE:
-    return "psock_put_double";
-  case PROTOBUF_C_TYPE_BOOL:
-    return "psock_put_bool";
-  case PROTOBUF_C_TYPE_INT64:
-    *ret_cast = "(uint64_t)";
-    return "psock_put_varint";
-  default:
-    return "psock_put_varint";
-  }
-}
-
 /* A call that encodes a value without a largest size. */
 static const char *call(const struct field *field) {
   const char *name = field->c_name;
@@ -148,7 +87,7 @@ static const char *call(const struct field *field) {
     return text_format("psock_encode_%s(encoder, at, %s, %s, m->%s, m->%s)",
         field->packed ? "packed" : "repeated",
         field->packed ? emit_counted_tag(field) : emit_tag(field),
-        emit_type(field), name, field->c_count);
+        type_of(field)->constant, name, field->c_count);
   if (field->value != NULL)
     return text_format("psock_encode_message(encoder, at, %s, %s, m->%s)",
         emit_tag(field), emit_encoder(field), name);
@@ -163,37 +102,36 @@ static void emit_call(struct printer *printer, const struct field *field) {
   const char *when = condition(field);
   if (when != NULL) {
     print_line(printer, "if (%s) {", when);
-    printer->indent += 2;
+    print_open(printer);
   }
   print_line(printer, "at = %s;", call(field));
   print(printer, "if (at == NULL)\n  return NULL;\n");
   if (when != NULL) {
-    printer->indent -= 2;
-    print(printer, "}\n");
+    print_close(printer, "}\n");
   }
 }
 
 static void emit_put(struct printer *printer, const struct field *field) {
   const char *when = condition(field);
-  const char *cast;
-  const char *function = put(field, &cast);
+  const struct field_type *type = type_of(field);
   if (when != NULL) {
     print_line(printer, "if (%s)", when);
-    printer->indent += 2;
+    print_open(printer);
   }
-  print_line(printer, "at = %s(psock_put_tag(at, %s), %sm->%s);", function,
-      emit_tag(field), cast, field->c_name);
+  print_line(printer, "at = psock_put_%s(psock_put_tag(at, %s), %sm->%s);",
+      type->put, emit_tag(field), type->cast, field->c_name);
   if (when != NULL)
-    printer->indent -= 2;
+    print_close(printer, "");
 }
 
-/* A check for the fields from `first` on, as many as go into one. */
+/* A check for the fields from `first` on, as many as go into one. Returns the
+ * first that does not. */
 static size_t emit_check(
     struct printer *printer, const struct message *message, size_t first) {
-  size_t i;
+  size_t end = first;
   unsigned room = 0;
-  for (i = first; i < message->field_count; i++) {
-    const struct field *field = message->by_number[i];
+  for (; end < message->field_count; end++) {
+    const struct field *field = message->by_number[end];
     unsigned length = largest(field);
     if (length == 0 || room + length + emit_tag_length(field) > ROOM_AT_ONCE)
       break;
@@ -203,19 +141,19 @@ static size_t emit_check(
       "if (!psock_encode_has_room(encoder, at, %u))\n"
       "  return psock_encode_no_room(encoder, at, %u);\n",
       room, room);
-  return i;
+  return end;
 }
 
 void emit_encode(struct printer *printer, const struct message *message) {
-  size_t i, checked = 0;
+  size_t checked = 0;
   print_gap(printer);
   print_line(printer, "static uint8_t *%s__encode(", message->c_lower);
   print(printer,
       "    struct psock_encoder *encoder, const void *message, uint8_t *at) {"
       "\n");
-  printer->indent = 2;
+  print_open(printer);
   print_line(printer, "const %s *m = message;", message->c_type);
-  for (i = 0; i < message->field_count; i++) {
+  for (size_t i = 0; i < message->field_count; i++) {
     const struct field *field = message->by_number[i];
     if (largest(field) == 0) {
       emit_call(printer, field);
@@ -229,6 +167,5 @@ void emit_encode(struct printer *printer, const struct message *message) {
   print_line(printer, "  return psock_encode_unknown(encoder, at, &m->%s);",
       message->c_base);
   print(printer, "return at;\n");
-  printer->indent = 0;
-  print(printer, "}\n");
+  print_close(printer, "}\n");
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include "dispatch.h"
 #include "emit.h"
-#include "faces.h"
+#include "emit_parts.h"
 #include "memory.h"
+#include <protosocket/message.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,13 +11,31 @@
  * The frame of a generated header: the guard, what it includes, a check that it
  * fits the library's headers, and then for the file, each message and each
  * service what is declared for it. Here that is only a message's type; the rest
- * is the faces'.
+ * is in emit_schema.c, emit_call.c, emit_dispatch.c and emit_service.c.
  *
  * Included are protoc-c's header for this file, and ours for each file that has
  * a message which is used here, by name.
  */
 
-#define GENERATED_VERSION "1"
+/* The version of what is generated, as text. */
+#define TEXT_OF(number) #number
+#define TEXT(number) TEXT_OF(number)
+#define GENERATED_VERSION TEXT(PSOCK_GENERATED_VERSION)
+
+/* The headers of the library that are needed, by name. */
+static void emit_library_includes(
+    struct printer *printer, const struct file *file) {
+  bool dispatches = false;
+  for (size_t i = 0; i < file->message_count; i++)
+    dispatches = dispatches || dispatch_choose(file->messages[i]) != NULL;
+  if (dispatches)
+    print(printer, "#include <protosocket/dispatch.h>\n");
+  print(printer, "#include <protosocket/message.h>\n");
+  if (file->embed_descriptor)
+    print(printer, "#include <protosocket/schema.h>\n");
+  if (file->service_count > 0)
+    print(printer, "#include <protosocket/service.h>\n");
+}
 
 static int compare_stems(const void *a, const void *b) {
   const struct file *const *x = a;
@@ -25,10 +45,9 @@ static int compare_stems(const void *a, const void *b) {
 
 static void add_user(const struct file *file, const struct message *used,
     const struct file **files, size_t *count) {
-  size_t i;
   if (used == NULL || used->file == file || used->file->no_generate)
     return;
-  for (i = 0; i < *count; i++)
+  for (size_t i = 0; i < *count; i++)
     if (files[i] == used->file)
       return;
   files[(*count)++] = used->file;
@@ -36,48 +55,47 @@ static void add_user(const struct file *file, const struct message *used,
 
 /* The most files that can be used: one for each field and method's type. */
 static size_t count_uses(const struct file *file) {
-  size_t i, count = 0;
-  for (i = 0; i < file->message_count; i++)
+  size_t count = 0;
+  for (size_t i = 0; i < file->message_count; i++)
     count += file->messages[i]->field_count;
-  for (i = 0; i < file->service_count; i++)
+  for (size_t i = 0; i < file->service_count; i++)
     count += 2 * file->services[i].method_count;
   return count;
 }
 
 static void emit_includes(struct printer *printer, const struct file *file) {
   const struct file **used = memory_new(count_uses(file), sizeof *used);
-  size_t i, j, count = 0;
-  for (i = 0; i < file->message_count; i++)
-    for (j = 0; j < file->messages[i]->field_count; j++)
+  size_t count = 0;
+  for (size_t i = 0; i < file->message_count; i++)
+    for (size_t j = 0; j < file->messages[i]->field_count; j++)
       add_user(file, file->messages[i]->fields[j]->value, used, &count);
-  for (i = 0; i < file->service_count; i++) {
+  for (size_t i = 0; i < file->service_count; i++) {
     const struct service *service = &file->services[i];
-    for (j = 0; j < service->method_count; j++) {
+    for (size_t j = 0; j < service->method_count; j++) {
       add_user(file, service->methods[j].request, used, &count);
       add_user(file, service->methods[j].response, used, &count);
     }
   }
   qsort(used, count, sizeof *used, compare_stems);
   print(printer, "#include \"%s.pb-c.h\"\n", file->stem);
-  face_includes(printer, file);
+  emit_library_includes(printer, file);
   if (count > 0)
     print(printer, "\n");
-  for (i = 0; i < count; i++)
+  for (size_t i = 0; i < count; i++)
     print(printer, "#include \"%s.psock.h\"\n", used[i]->stem);
 }
 
 static bool has_deprecated(const struct file *file) {
-  size_t i, j;
-  for (i = 0; i < file->message_count; i++) {
+  for (size_t i = 0; i < file->message_count; i++) {
     const struct message *message = file->messages[i];
     if (message->deprecated)
       return true;
-    for (j = 0; j < message->field_count; j++)
+    for (size_t j = 0; j < message->field_count; j++)
       if (message->fields[j]->deprecated)
         return true;
   }
-  for (i = 0; i < file->service_count; i++)
-    for (j = 0; j < file->services[i].method_count; j++)
+  for (size_t i = 0; i < file->service_count; i++)
+    for (size_t j = 0; j < file->services[i].method_count; j++)
       if (file->services[i].methods[j].deprecated)
         return true;
   return file->deprecated;
@@ -111,11 +129,10 @@ static void emit_type_declaration(
   print_comments(printer, &message->comments,
       text_format("The message %s.", message->full_name));
   print_line(printer, "extern const struct psock_message_type %s__type%s;",
-      message->c_lower, message->deprecated ? " PSOCK_DEPRECATED" : "");
+      message->c_lower, emit_deprecated(message->deprecated));
 }
 
 void emit_header(struct printer *printer, const struct file *file) {
-  size_t i;
   emit_banner(printer, file);
   print(printer, "#ifndef PSOCK_%s\n#define PSOCK_%s\n\n", file->c_upper,
       file->c_upper);
@@ -126,12 +143,13 @@ void emit_header(struct printer *printer, const struct file *file) {
                  "protoc again\"\n"
                  "#endif\n\n");
   emit_begin(printer, file);
-  face_file_header(printer, file);
-  for (i = 0; i < file->message_count; i++) {
+  emit_schema_header(printer, file);
+  for (size_t i = 0; i < file->message_count; i++) {
     emit_type_declaration(printer, file->messages[i]);
-    face_message_header(printer, file->messages[i]);
+    emit_call_header(printer, file->messages[i]);
+    emit_dispatch_header(printer, file->messages[i]);
   }
-  for (i = 0; i < file->service_count; i++)
-    face_service_header(printer, &file->services[i]);
+  for (size_t i = 0; i < file->service_count; i++)
+    emit_service_header(printer, &file->services[i]);
   emit_end(printer, file);
 }

@@ -2,7 +2,6 @@
 #include "error.h"
 #include "memory.h"
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,19 +39,15 @@ static int compare(const void *a, const void *b) {
 }
 
 void error_at(struct location at, const char *format, ...) {
-  struct error *error;
-  char text[1024];
-  va_list arguments;
   if (at.file != NULL && !at.file->generate)
     return;
+  va_list arguments;
   va_start(arguments, format);
-  vsnprintf(text, sizeof text, format, arguments);
+  const char *text = text_vformat(format, arguments);
   va_end(arguments);
   errors = memory_resize(errors, count + 1, sizeof *errors);
-  error = &errors[count];
-  error->at = at;
-  error->text = text_format("%s", text);
-  error->order = count++;
+  errors[count] = (struct error){.at = at, .text = text, .order = count};
+  count++;
 }
 
 size_t error_count(void) {
@@ -60,10 +55,9 @@ size_t error_count(void) {
 }
 
 char *error_text(void) {
-  size_t i;
   char *text = text_format("%zu %s", count, count == 1 ? "error" : "errors");
   qsort(errors, count, sizeof *errors, compare);
-  for (i = 0; i < count; i++) {
+  for (size_t i = 0; i < count; i++) {
     const struct error *error = &errors[i];
     text = error->at.file == NULL
                ? text_format("%s\n%s", text, error->text)

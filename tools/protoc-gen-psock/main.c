@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "claims.h"
+#include "check.h"
 #include "emit.h"
 #include "error.h"
-#include "faces.h"
 #include "memory.h"
 #include "plugin.pb-c.h"
 #include <errno.h>
@@ -45,15 +44,6 @@ static uint8_t *read_all(FILE *stream, size_t *ret_length) {
   return ferror(stream) ? NULL : bytes;
 }
 
-static void check(const struct model *model) {
-  size_t i;
-  for (i = 0; i < model->file_count; i++)
-    claims_take(model->files[i]);
-  for (i = 0; i < model->file_count; i++)
-    if (model->files[i]->generate)
-      check_file(model->files[i]);
-}
-
 static void add_file(Schema__Response *response, const struct file *file,
     const char *ending,
     void (*emit)(struct printer *printer, const struct file *file)) {
@@ -69,8 +59,7 @@ static void add_file(Schema__Response *response, const struct file *file,
 }
 
 static void generate(Schema__Response *response, const struct model *model) {
-  size_t i;
-  for (i = 0; i < model->file_count; i++) {
+  for (size_t i = 0; i < model->file_count; i++) {
     const struct file *file = model->files[i];
     if (!file->generate || file->no_generate)
       continue;
@@ -90,23 +79,22 @@ static int write_response(const Schema__Response *response) {
 }
 
 static int run(void) {
-  Schema__Response response = SCHEMA__RESPONSE__INIT;
-  const struct model *model;
   size_t length;
   const uint8_t *request = read_all(stdin, &length);
   if (request == NULL) {
     fprintf(stderr, "protoc-gen-psock: cannot read: %s\n", strerror(errno));
     return 1;
   }
-  model = model_read(request, length);
+  const struct model *model = model_read(request, length);
   if (model == NULL) {
     fputs("protoc-gen-psock: what came in is no request of protoc's\n", stderr);
     return 1;
   }
+  Schema__Response response = SCHEMA__RESPONSE__INIT;
   response.has_supported_features = 1;
   response.supported_features = 1; /* FEATURE_PROTO3_OPTIONAL: an error of ours
                                     * says more than protoc's */
-  check(model);
+  check_model(model);
   if (error_count() > 0)
     response.error = error_text();
   else

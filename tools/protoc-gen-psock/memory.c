@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "memory.h"
-#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /*
  * Memory. The plugin reads one request, answers it and exits, so nothing is
@@ -49,11 +49,11 @@ void *memory_new(size_t count, size_t size) {
 }
 
 void *memory_resize(void *memory, size_t count, size_t size) {
-  struct block *block, *next;
   if (memory == NULL)
     return memory_new(count, size);
-  block = (struct block *)((char *)memory - offsetof(struct block, memory));
-  next = block->next;
+  struct block *block =
+      (struct block *)((char *)memory - offsetof(struct block, memory));
+  struct block *next = block->next;
   return take(realloc(block, block_size(count, size)), next);
 }
 
@@ -69,18 +69,40 @@ static void keep(void *data, void *memory) {
 
 ProtobufCAllocator memory_allocator = {.alloc = allocate, .free = keep};
 
+char *text_vformat(const char *format, va_list arguments) {
+  va_list again;
+  va_copy(again, arguments);
+  int length = vsnprintf(NULL, 0, format, again);
+  va_end(again);
+  size_t room = length < 0 ? 1 : (size_t)length + 1;
+  char *text = memory_new(room, 1);
+  if (length > 0)
+    vsnprintf(text, room, format, arguments);
+  return text;
+}
+
 char *text_format(const char *format, ...) {
-  char *text;
   va_list arguments;
-  int length;
   va_start(arguments, format);
-  length = vsnprintf(NULL, 0, format, arguments);
-  va_end(arguments);
-  text = memory_new(length < 0 ? 1 : (size_t)length + 1, 1);
-  if (length < 0)
-    return text;
-  va_start(arguments, format);
-  vsnprintf(text, (size_t)length + 1, format, arguments);
+  char *text = text_vformat(format, arguments);
   va_end(arguments);
   return text;
+}
+
+const char *text_quote(const char *text) {
+  size_t room = 4 * strlen(text) + sizeof "\"\"";
+  char *quoted = memory_new(room, 1);
+  char *at = quoted;
+  *at++ = '"';
+  for (; *text != '\0'; text++) {
+    unsigned char c = (unsigned char)*text;
+    if (c == '"' || c == '\\' || c == '?') /* ? begins a trigraph */
+      *at++ = '\\';
+    if (c >= ' ' && c < 0x7f)
+      *at++ = *text;
+    else
+      at += snprintf(at, room - (size_t)(at - quoted), "\\%03o", c);
+  }
+  *at = '"';
+  return quoted;
 }

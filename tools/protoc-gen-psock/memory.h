@@ -3,6 +3,7 @@
 #define PLUGIN_MEMORY_H
 
 #include <protobuf-c/protobuf-c.h>
+#include <stdarg.h>
 #include <stddef.h>
 
 /* Memory that is never freed, all zero. Ends the program if there is none. */
@@ -17,5 +18,10 @@ extern ProtobufCAllocator memory_allocator;
 /* Text in memory that is never freed. */
 char *text_format(const char *format, ...)
     __attribute__((format(printf, 1, 2)));
+char *text_vformat(const char *format, va_list arguments)
+    __attribute__((format(printf, 1, 0)));
+
+/* `text` as a string literal of C. */
+const char *text_quote(const char *text);
 
 #endif

@@ -99,7 +99,7 @@ struct message {
   const struct field *id;   /* the first that is marked so, or NULL */
   const struct field *code; /* the same */
   bool is_map_entry;
-  bool is_held;  /* some field of the same file has this type */
+  bool is_held;  /* by a field of another message in the same file */
   bool has_init; /* protoc-c makes foo__init */
   bool has_pack; /* protoc-c makes foo__pack and its like */
   bool deprecated;
@@ -172,7 +172,7 @@ enum file_dispatch {
 struct file {
   const char *name;    /* dir/echo.proto */
   const char *stem;    /* dir/echo: with .pb-c.h, what protoc-c makes of it */
-  const char *c_lower; /* dir__echo, as in dir__echo__file */
+  const char *c_lower; /* dir__echo, as in dir__echo__schema */
   const char *c_upper; /* DIR__ECHO_PROTO, as in its guard */
   const char *package; /* "" if there is none */
   int syntax;          /* 2 or 3; 0: another, which is an error already */
@@ -204,8 +204,5 @@ struct model {
 /* Reads a CodeGeneratorRequest. Complains (see error.h) of what the plugin
  * cannot make code for; returns NULL only if this is not a request at all. */
 struct model *model_read(const uint8_t *request, size_t length);
-
-/* Whether protoc-c makes a `has_` member for `field`. */
-bool field_has_flag(const struct field *field);
 
 #endif

@@ -2,13 +2,9 @@
 #ifndef PLUGIN_NAMES_H
 #define PLUGIN_NAMES_H
 
-#include "memory.h"
-#include "model.h"
+#include <stdbool.h>
 
-/*
- * Names in C, exactly as protoc-c 1.4.1 makes them; and a register of those
- * that are taken.
- */
+/* Names in C, exactly as protoc-c 1.4.1 makes them. */
 
 /* One part of a name. FooBar becomes foo_bar; FOO_BAR; foo_bar becomes FooBar.
  */
@@ -35,11 +31,7 @@ const char *names_stem(const char *file_name);
  * an underscore, and a folder's end two. */
 const char *names_file(const char *file_name);
 
-/* Takes `name` in `scope` (NULL: what is global in C; otherwise any pointer, of
- * what has the name as a member) for `what`, such as "message Foo", declared at
- * `at`. Complains if something declared elsewhere has it already, or it is a
- * word of C or of C++. The texts are kept. */
-void names_claim(
-    const void *scope, const char *name, const char *what, struct location at);
+/* Whether `word` is one of `words`, which have a space around each. */
+bool names_is_among(const char *word, const char *words);
 
 #endif

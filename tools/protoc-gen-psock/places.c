@@ -25,8 +25,7 @@ struct places {
 
 static int compare_paths(
     const int32_t *a, size_t a_length, const int32_t *b, size_t b_length) {
-  size_t i;
-  for (i = 0; i < a_length && i < b_length; i++)
+  for (size_t i = 0; i < a_length && i < b_length; i++)
     if (a[i] != b[i])
       return a[i] < b[i] ? -1 : 1;
   return a_length < b_length ? -1 : a_length > b_length;
@@ -44,12 +43,11 @@ static int compare(const void *a, const void *b) {
 
 struct places *places_new(const Schema__SourceCodeInfo *info) {
   struct places *places = memory_new(1, sizeof *places);
-  size_t i;
   if (info == NULL)
     return places;
   places->items = memory_new(info->n_location, sizeof *places->items);
   places->count = info->n_location;
-  for (i = 0; i < info->n_location; i++) {
+  for (size_t i = 0; i < info->n_location; i++) {
     places->items[i].location = info->location[i];
     places->items[i].order = i;
   }
@@ -59,10 +57,9 @@ struct places *places_new(const Schema__SourceCodeInfo *info) {
 
 /* Writes out a path; returns its length. `numbers` has room for it. */
 static size_t flatten(const struct path *path, int32_t *numbers) {
-  size_t length;
   if (path == NULL)
     return 0;
-  length = flatten(path->up, numbers);
+  size_t length = flatten(path->up, numbers);
   numbers[length++] = path->field;
   if (path->index >= 0)
     numbers[length++] = path->index;

@@ -2,7 +2,6 @@
 #include "print.h"
 #include "memory.h"
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 /*
@@ -15,7 +14,8 @@
  * comment is left in it.
  */
 
-#define WIDTH 80
+/* Columns that what continues a line is indented by. */
+#define CONTINUATION 4
 
 static void append(struct printer *printer, const char *text, size_t length) {
   if (printer->room - printer->length <= length) {
@@ -32,29 +32,14 @@ static void append_spaces(struct printer *printer, size_t count) {
     append(printer, " ", 1);
 }
 
-static const char *format_arguments(const char *format, va_list arguments) {
-  char *text;
-  va_list again;
-  int length;
-  va_copy(again, arguments);
-  length = vsnprintf(NULL, 0, format, again);
-  va_end(again);
-  if (length < 0)
-    return "";
-  text = memory_new((size_t)length + 1, 1);
-  vsnprintf(text, (size_t)length + 1, format, arguments);
-  return text;
-}
-
 void print(struct printer *printer, const char *format, ...) {
-  const char *text;
   va_list arguments;
   va_start(arguments, format);
-  text = format_arguments(format, arguments);
+  const char *text = text_vformat(format, arguments);
   va_end(arguments);
   while (*text != '\0') {
     size_t length = strcspn(text, "\n");
-    int begins =
+    bool begins =
         printer->length == 0 || printer->text[printer->length - 1] == '\n';
     if (begins && length > 0)
       append_spaces(printer, printer->indent);
@@ -65,7 +50,7 @@ void print(struct printer *printer, const char *format, ...) {
   }
 }
 
-static int is_good_break(const char *text, size_t i) {
+static bool is_good_break(const char *text, size_t i) {
   return i > 1 && (text[i - 1] == ',' || text[i - 1] == ';' ||
                       strncmp(text + i - 2, "&&", 2) == 0 ||
                       strncmp(text + i - 2, "||", 2) == 0);
@@ -75,11 +60,11 @@ static int is_good_break(const char *text, size_t i) {
  * part, in front of a space, by preference behind a comma or an operator; all
  * of it if it fits or cannot be broken. */
 static size_t break_at(const char *text, size_t room) {
-  size_t i, last = 0, good = 0;
-  int quoted = 0;
+  size_t last = 0, good = 0;
+  bool quoted = false;
   if (strlen(text) <= room)
     return strlen(text);
-  for (i = 0; text[i] != '\0' && (i <= room || last == 0); i++) {
+  for (size_t i = 0; text[i] != '\0' && (i <= room || last == 0); i++) {
     if (text[i] == '\\' && text[i + 1] != '\0')
       i++;
     else if (text[i] == '"')
@@ -96,14 +81,14 @@ static size_t break_at(const char *text, size_t room) {
 }
 
 void print_line(struct printer *printer, const char *format, ...) {
-  const char *text;
-  size_t indent = printer->indent;
   va_list arguments;
   va_start(arguments, format);
-  text = format_arguments(format, arguments);
+  const char *text = text_vformat(format, arguments);
   va_end(arguments);
+  size_t indent = printer->indent;
   for (;;) {
-    size_t length = break_at(text, indent < WIDTH ? WIDTH - indent : 1);
+    size_t length =
+        break_at(text, indent < PRINT_WIDTH ? PRINT_WIDTH - indent : 1);
     append_spaces(printer, indent);
     append(printer, text, length);
     append(printer, "\n", 1);
@@ -111,15 +96,15 @@ void print_line(struct printer *printer, const char *format, ...) {
     if (*text == '\0')
       return;
     text += strspn(text, " ");
-    indent = printer->indent + 4;
+    indent = printer->indent + CONTINUATION;
   }
 }
 
 /* A copy of a line of a comment, such that it can stand in one of C. */
 static char *harmless(const char *text, size_t length) {
   char *copy = memory_new(length * 2 + 1, 1);
-  size_t i, end = 0;
-  for (i = 0; i < length; i++) {
+  size_t end = 0;
+  for (size_t i = 0; i < length; i++) {
     char byte = text[i];
     char before = end > 0 ? copy[end - 1] : ' ';
     if ((before == '*' && byte == '/') || (before == '/' && byte == '*'))
@@ -134,7 +119,7 @@ static char *harmless(const char *text, size_t length) {
 
 /* A line, broken where it is too wide. */
 static void append_broken(struct printer *printer, const char *line) {
-  size_t room = WIDTH - strlen(" * ");
+  size_t room = PRINT_WIDTH - strlen(" * ");
   room = printer->indent < room / 2 ? room - printer->indent : room / 2;
   while (*line != '\0') {
     size_t length = strlen(line);
@@ -153,7 +138,7 @@ static void append_broken(struct printer *printer, const char *line) {
 
 /* Several lines; empty ones only between others, and never two. */
 static void append_block(struct printer *printer, const char *text) {
-  int empty = 0, any = 0;
+  bool is_gap = false, any = false;
   while (*text != '\0') {
     size_t length = strcspn(text, "\n");
     const char *line = harmless(text, length);
@@ -161,13 +146,13 @@ static void append_block(struct printer *printer, const char *text) {
     if (*line == ' ')
       line++;
     if (*line == '\0') {
-      empty = any;
+      is_gap = any;
       continue;
     }
-    if (empty)
+    if (is_gap)
       print(printer, " *\n");
-    empty = 0;
-    any = 1;
+    is_gap = false;
+    any = true;
     append_broken(printer, line);
   }
 }
@@ -176,7 +161,7 @@ static const char *text_or_empty(const char *text) {
   return text != NULL ? text : "";
 }
 
-static int is_one_line(const char *text) {
+static bool is_one_line(const char *text) {
   text += strcspn(text, "\n");
   return text[strspn(text, " \t\r\n")] == '\0';
 }
@@ -185,15 +170,14 @@ void print_comments(struct printer *printer, const struct comments *comments,
     const char *otherwise) {
   const char *text = text_format("%s\n\n%s", text_or_empty(comments->leading),
       text_or_empty(comments->trailing));
-  const char *line;
   text += strspn(text, " \t\r\n");
   if (*text == '\0')
     text = text_or_empty(otherwise);
   if (*text == '\0')
     return;
-  line = harmless(text, strlen(text));
+  const char *line = harmless(text, strlen(text));
   if (is_one_line(text) &&
-      printer->indent + strlen("/**  */") + strlen(line) <= WIDTH) {
+      printer->indent + strlen("/**  */") + strlen(line) <= PRINT_WIDTH) {
     print(printer, "/** %s */\n", line);
     return;
   }
@@ -211,4 +195,34 @@ void print_gap(struct printer *printer) {
 void print_heading(struct printer *printer, const char *title) {
   print_gap(printer);
   print(printer, "/* ---- %s ---- */\n\n", title);
+}
+
+void print_note(struct printer *printer, const char *text) {
+  const struct comments none = {NULL, NULL};
+  print_comments(printer, &none, text);
+}
+
+/* In this order: all on one line; all behind the bracket on the next; from the
+ * first line on, if there is room for a first part; from the next line on. */
+void print_bracket(
+    struct printer *printer, const char *head, const char *rest) {
+  size_t begun = printer->indent + strlen(head);
+  size_t next = printer->indent + CONTINUATION + strlen(rest);
+  bool fits = begun + strlen(rest) <= PRINT_WIDTH;
+  if (fits ||
+      (next > PRINT_WIDTH && begun + strcspn(rest, ",") < PRINT_WIDTH)) {
+    print_line(printer, "%s%s", head, rest);
+  } else {
+    print_line(printer, "%s", head);
+    print_line(printer, "%*s%s", CONTINUATION, "", rest);
+  }
+}
+
+void print_open(struct printer *printer) {
+  printer->indent += 2;
+}
+
+void print_close(struct printer *printer, const char *end) {
+  printer->indent -= 2;
+  print(printer, "%s", end);
 }

@@ -28,13 +28,11 @@ static struct reference *references;
 static size_t reference_count;
 
 static struct reference *add(const char *type_name, struct location at) {
-  struct reference *reference;
   references =
       memory_resize(references, reference_count + 1, sizeof *references);
-  reference = &references[reference_count++];
-  memset(reference, 0, sizeof *reference);
-  reference->at = at;
-  reference->type_name = type_name[0] == '.' ? type_name + 1 : type_name;
+  struct reference *reference = &references[reference_count++];
+  *reference = (struct reference){
+      .type_name = type_name[0] == '.' ? type_name + 1 : type_name, .at = at};
   return reference;
 }
 
@@ -55,19 +53,18 @@ static int compare(const void *a, const void *b) {
 
 /* All types, by name. */
 static struct type *list_types(const struct model *model, size_t *ret_count) {
-  struct type *types;
-  size_t i, j, count = 0;
-  for (i = 0; i < model->file_count; i++)
+  size_t count = 0;
+  for (size_t i = 0; i < model->file_count; i++)
     count += model->files[i]->message_count + model->files[i]->enum_count;
-  types = memory_new(count, sizeof *types);
+  struct type *types = memory_new(count, sizeof *types);
   count = 0;
-  for (i = 0; i < model->file_count; i++) {
+  for (size_t i = 0; i < model->file_count; i++) {
     const struct file *file = model->files[i];
-    for (j = 0; j < file->message_count; j++) {
+    for (size_t j = 0; j < file->message_count; j++) {
       types[count].full_name = file->messages[j]->full_name;
       types[count++].message = file->messages[j];
     }
-    for (j = 0; j < file->enum_count; j++) {
+    for (size_t j = 0; j < file->enum_count; j++) {
       types[count].full_name = file->enums[j].full_name;
       types[count++].enumeration = &file->enums[j];
     }
@@ -87,6 +84,14 @@ static void check_is_made(
         message->full_name);
 }
 
+/* Whether what has the field is in turn what the field holds: a tree's node. A
+ * map of them is a message of its own in between. */
+static bool is_recursive(
+    const struct field *field, const struct message *value) {
+  const struct message *holder = field->message;
+  return holder == value || (holder->is_map_entry && holder->parent == value);
+}
+
 static int resolve_field(struct field *field, const struct type *type) {
   bool is_enum = field->type == PROTOBUF_C_TYPE_ENUM;
   if (is_enum != (type->enumeration != NULL))
@@ -97,7 +102,8 @@ static int resolve_field(struct field *field, const struct type *type) {
   }
   field->value = type->message;
   field->c_type = type->message->c_type;
-  if (type->message->file == field->message->file)
+  if (type->message->file == field->message->file &&
+      !is_recursive(field, type->message))
     type->message->is_held = true;
   return 0;
 }
@@ -114,9 +120,9 @@ static int resolve(const struct reference *reference, const struct type *type) {
 }
 
 int resolve_references(const struct model *model) {
-  size_t i, count;
+  size_t count;
   struct type *types = list_types(model, &count);
-  for (i = 0; i < reference_count; i++) {
+  for (size_t i = 0; i < reference_count; i++) {
     const struct type key = {references[i].type_name, NULL, NULL};
     const struct type *type =
         bsearch(&key, types, count, sizeof *types, compare);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "build.h"
 #include "error.h"
+#include "memory.h"
 #include "names.h"
 #include <ctype.h>
 #include <string.h>
@@ -33,8 +34,7 @@ static const char *join(const char *outer, const char *name) {
 
 static const char *change_case(const char *name, int (*change)(int letter)) {
   char *text = text_format("%s", name);
-  char *at;
-  for (at = text; *at != '\0'; at++)
+  for (char *at = text; *at != '\0'; at++)
     *at = (char)change((unsigned char)*at);
   return text;
 }
@@ -42,11 +42,9 @@ static const char *change_case(const char *name, int (*change)(int letter)) {
 static void add_enum(const struct source *source, const Schema__Enum *schema,
     const char *outer, const struct path *path) {
   struct file *file = source->file;
-  struct enumeration *new;
-  size_t i;
   file->enums =
       memory_resize(file->enums, file->enum_count + 1, sizeof *file->enums);
-  new = &file->enums[file->enum_count++];
+  struct enumeration *new = &file->enums[file->enum_count++];
   new->name = schema->name;
   new->full_name = join(outer, schema->name);
   new->c_type =
@@ -58,7 +56,7 @@ static void add_enum(const struct source *source, const Schema__Enum *schema,
   new->at = source_find(source, path, NULL);
   new->value_count = schema->n_value;
   new->values = memory_new(schema->n_value, sizeof *new->values);
-  for (i = 0; i < schema->n_value; i++) {
+  for (size_t i = 0; i < schema->n_value; i++) {
     const struct path own = {path, ENUM_VALUE, (int32_t)i};
     new->values[i].name = schema->value[i]->name;
     new->values[i].c_name =
@@ -109,7 +107,6 @@ static void add_message(const struct source *source,
     const struct path *path, bool init, bool pack, bool deep) {
   struct file *file = source->file;
   struct message *new = memory_new(1, sizeof *new);
-  size_t i;
   file->messages = memory_resize(
       file->messages, file->message_count + 1, sizeof(struct message *));
   file->messages[file->message_count++] = new;
@@ -127,11 +124,11 @@ static void add_message(const struct source *source,
   new->at = source_find(source, path, &new->comments);
   set_options(new, schema->options, init, pack);
   build_fields(source, new, schema, path);
-  for (i = 0; i < schema->n_enum_type; i++) {
+  for (size_t i = 0; i < schema->n_enum_type; i++) {
     const struct path own = {path, MESSAGE_ENUM, (int32_t)i};
     add_enum(source, schema->enum_type[i], new->full_name, &own);
   }
-  for (i = 0; i < schema->n_nested_type; i++) {
+  for (size_t i = 0; i < schema->n_nested_type; i++) {
     const struct path own = {path, MESSAGE_NESTED, (int32_t)i};
     add_message(source, schema->nested_type[i], new, &own, new->has_init,
         nested_pack(new, schema, deep), true);
@@ -144,12 +141,11 @@ static void add_types(const struct source *source, const Schema__File *schema) {
   bool init = c == NULL || c->gen_init_helpers;
   bool deep = c != NULL && c->has_gen_pack_helpers;
   bool pack = !deep || c->gen_pack_helpers;
-  size_t i;
-  for (i = 0; i < schema->n_enum_type; i++) {
+  for (size_t i = 0; i < schema->n_enum_type; i++) {
     const struct path own = {NULL, FILE_ENUM, (int32_t)i};
     add_enum(source, schema->enum_type[i], source->file->package, &own);
   }
-  for (i = 0; i < schema->n_message_type; i++) {
+  for (size_t i = 0; i < schema->n_message_type; i++) {
     const struct path own = {NULL, FILE_MESSAGE, (int32_t)i};
     add_message(source, schema->message_type[i], NULL, &own, init, pack, deep);
   }
@@ -190,8 +186,7 @@ static void set_syntax(const struct source *source, const char *syntax) {
 /* Reads a varint; 0 bytes behind the end. */
 static uint64_t read_varint(const uint8_t **at, const uint8_t *end) {
   uint64_t value = 0;
-  unsigned shift;
-  for (shift = 0; *at < end && shift < 64; shift += 7) {
+  for (unsigned shift = 0; *at < end && shift < 64; shift += 7) {
     uint8_t byte = *(*at)++;
     value |= (uint64_t)(byte & 0x7f) << shift;
     if (byte < 0x80)
@@ -224,8 +219,7 @@ static void copy_descriptor(
 }
 
 static struct file *find_file(const struct model *model, const char *name) {
-  size_t i;
-  for (i = 0; i < model->file_count; i++)
+  for (size_t i = 0; i < model->file_count; i++)
     if (strcmp(model->files[i]->name, name) == 0)
       return model->files[i];
   return NULL;
@@ -233,9 +227,8 @@ static struct file *find_file(const struct model *model, const char *name) {
 
 static void set_imports(
     const struct model *model, struct file *file, const Schema__File *schema) {
-  size_t i;
   file->imports = memory_new(schema->n_dependency, sizeof *file->imports);
-  for (i = 0; i < schema->n_dependency; i++) {
+  for (size_t i = 0; i < schema->n_dependency; i++) {
     struct file *import = find_file(model, schema->dependency[i]);
     if (import != NULL)
       file->imports[file->import_count++] = import;
@@ -243,8 +236,7 @@ static void set_imports(
 }
 
 static bool is_to_generate(const Schema__Request *request, const char *name) {
-  size_t i;
-  for (i = 0; i < request->n_file_to_generate; i++)
+  for (size_t i = 0; i < request->n_file_to_generate; i++)
     if (strcmp(request->file_to_generate[i], name) == 0)
       return true;
   return false;
@@ -254,19 +246,17 @@ static struct file *read_file(const struct model *model,
     const Schema__Request *request, const ProtobufCBinaryData *bytes) {
   Schema__File *schema =
       schema__file__unpack(&memory_allocator, bytes->len, bytes->data);
-  struct source source = {0};
-  struct file *file;
   if (schema == NULL)
     return NULL;
-  file = memory_new(1, sizeof *file);
+  struct file *file = memory_new(1, sizeof *file);
   file->name = schema->name;
   file->stem = names_stem(schema->name);
   file->c_lower = change_case(names_file(file->stem), tolower);
   file->c_upper = change_case(names_file(file->name), toupper);
   file->package = schema->package;
   file->generate = is_to_generate(request, schema->name);
-  source.file = file;
-  source.places = places_new(schema->source_code_info);
+  struct source source = {
+      .file = file, .places = places_new(schema->source_code_info)};
   set_file_options(&source, schema->options);
   set_syntax(&source, schema->syntax);
   set_imports(model, file, schema);
@@ -287,13 +277,12 @@ static void check_parameter(const char *parameter) {
 struct model *model_read(const uint8_t *bytes, size_t length) {
   Schema__Request *request =
       schema__request__unpack(&memory_allocator, length, bytes);
-  struct model *model = memory_new(1, sizeof *model);
-  size_t i;
   if (request == NULL)
     return NULL;
+  struct model *model = memory_new(1, sizeof *model);
   check_parameter(request->parameter);
   model->files = memory_new(request->n_proto_file, sizeof *model->files);
-  for (i = 0; i < request->n_proto_file; i++) {
+  for (size_t i = 0; i < request->n_proto_file; i++) {
     struct file *file = read_file(model, request, &request->proto_file[i]);
     if (file == NULL)
       return NULL;

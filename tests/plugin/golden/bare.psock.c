@@ -15,14 +15,14 @@ static const Hello hello__initial = HELLO__INIT;
 static psock_encode_fn hello__encode;
 static psock_decode_fn hello__decode;
 
-static const uint8_t bare__file__bytes[] = {
+static const uint8_t bare__schema__bytes[] = {
     10, 10, 98, 97, 114, 101, 46, 112, 114, 111, 116, 111, 34, 27, 10, 5, 72,
     101, 108, 108, 111, 18, 18, 10, 4, 110, 97, 109, 101, 24, 1, 32, 1, 40, 9,
     82, 4, 110, 97, 109, 101, 98, 6, 112, 114, 111, 116, 111, 51,
 };
 
-const struct psock_file bare__file = {sizeof(struct psock_file), "bare.proto",
-    bare__file__bytes, sizeof bare__file__bytes};
+const struct psock_schema bare__schema = {sizeof(struct psock_schema),
+    "bare.proto", bare__schema__bytes, sizeof bare__schema__bytes};
 
 /* ---- Hello ---- */
 

@@ -4,6 +4,7 @@
 
 #include "bare.pb-c.h"
 #include <protosocket/message.h>
+#include <protosocket/schema.h>
 
 #if PSOCK_GENERATED_VERSION < 1 || PSOCK_GENERATED_OLDEST > 1
 #error "made for another version of protosocket: run protoc again"
@@ -11,13 +12,13 @@
 
 PSOCK_BEGIN_DECLS
 
-/* ---- The file ---- */
+/* ---- The schema ---- */
 
 /**
  * bare.proto as protoc has understood it: a
  * google.protobuf.FileDescriptorProto.
  */
-extern const struct psock_file bare__file;
+extern const struct psock_schema bare__schema;
 
 /* ---- Hello ---- */
 

@@ -14,11 +14,20 @@ static const Golden__Dispatch__Event golden__dispatch__event__initial =
     GOLDEN__DISPATCH__EVENT__INIT;
 static const Golden__Dispatch__Visit golden__dispatch__visit__initial =
     GOLDEN__DISPATCH__VISIT__INIT;
+static const Golden__Dispatch__Node golden__dispatch__node__initial =
+    GOLDEN__DISPATCH__NODE__INIT;
+static const Golden__Dispatch__Node__NamedEntry
+    golden__dispatch__node__named_entry__initial =
+    GOLDEN__DISPATCH__NODE__NAMED_ENTRY__INIT;
 
 static psock_encode_fn golden__dispatch__event__encode;
 static psock_decode_fn golden__dispatch__event__decode;
 static psock_encode_fn golden__dispatch__visit__encode;
 static psock_decode_fn golden__dispatch__visit__decode;
+static psock_encode_fn golden__dispatch__node__encode;
+static psock_decode_fn golden__dispatch__node__decode;
+static psock_encode_fn golden__dispatch__node__named_entry__encode;
+static psock_decode_fn golden__dispatch__node__named_entry__decode;
 
 /* ---- Golden__Dispatch__Event ---- */
 
@@ -303,3 +312,193 @@ const struct psock_message_type golden__dispatch__visit__type = {
     sizeof(struct psock_message_type), &golden__dispatch__visit__descriptor,
     golden__dispatch__visit__encode, golden__dispatch__visit__decode,
     &golden__dispatch__visit__initial, NULL, NULL};
+
+/* ---- Golden__Dispatch__Node ---- */
+
+static uint8_t *golden__dispatch__node__encode(
+    struct psock_encoder *encoder, const void *message, uint8_t *at) {
+  const Golden__Dispatch__Node *m = message;
+  if (m->kind_case == GOLDEN__DISPATCH__NODE__KIND_CHILD && m->child != NULL) {
+    at = psock_encode_message(encoder, at, 10, golden__dispatch__node__encode,
+        m->child);
+    if (at == NULL)
+      return NULL;
+  }
+  if (m->kind_case == GOLDEN__DISPATCH__NODE__KIND_LEAF && m->leaf != NULL &&
+      m->leaf != protobuf_c_empty_string) {
+    at = psock_encode_string(encoder, at, 18, m->leaf);
+    if (at == NULL)
+      return NULL;
+  }
+  if (m->n_named > 0) {
+    at = psock_encode_messages(encoder, at, 26,
+        golden__dispatch__node__named_entry__encode, m->named, m->n_named);
+    if (at == NULL)
+      return NULL;
+  }
+  if (m->base.n_unknown_fields > 0)
+    return psock_encode_unknown(encoder, at, &m->base);
+  return at;
+}
+
+static void *golden__dispatch__node__decode(
+    struct psock_decoder *decoder, const uint8_t *at, const uint8_t *end) {
+  struct psock_array unknown = {0};
+  struct psock_array named_array = {0};
+  Golden__Dispatch__Node *m = psock_decode_alloc(decoder, sizeof *m);
+  if (m == NULL)
+    return NULL;
+  *m = golden__dispatch__node__initial;
+  while (at < end) {
+    uint64_t tag = 0;
+    at = psock_decode_tag(at, end, &tag);
+    if (at == NULL)
+      return NULL;
+    switch (tag) {
+    case 10: {
+      void *value = NULL;
+      at = psock_decode_message(decoder, at, end,
+          golden__dispatch__node__decode, &value);
+      m->child = value;
+      m->kind_case = GOLDEN__DISPATCH__NODE__KIND_CHILD;
+      break;
+    }
+    case 18: {
+      char *value = NULL;
+      at = psock_decode_string(decoder, at, end, &value);
+      m->leaf = value;
+      m->kind_case = GOLDEN__DISPATCH__NODE__KIND_LEAF;
+      break;
+    }
+    case 26:
+      at = psock_decode_messages(decoder, at, end, 26,
+          golden__dispatch__node__named_entry__decode, &named_array);
+      break;
+    default:
+      at = psock_decode_other(decoder, &golden__dispatch__node__descriptor, at,
+          end, tag, &unknown);
+      break;
+    }
+    if (at == NULL)
+      return NULL;
+  }
+  m->n_named = named_array.count;
+  m->named = named_array.items;
+  m->base.n_unknown_fields = (unsigned)unknown.count;
+  m->base.unknown_fields = unknown.items;
+  return m;
+}
+
+static int golden__dispatch__node__call_child(const void *handlers, void *state,
+    psock_connection *connection, const void *message) {
+  const struct golden__dispatch__node__handlers *h = handlers;
+  if (!PSOCK_HANDLER_IS_SET(h, on_child))
+    return 0;
+  const Golden__Dispatch__Node *m = message;
+  h->on_child(state, connection, m, m->child);
+  return 1;
+}
+
+static int golden__dispatch__node__call_leaf(const void *handlers, void *state,
+    psock_connection *connection, const void *message) {
+  const struct golden__dispatch__node__handlers *h = handlers;
+  if (!PSOCK_HANDLER_IS_SET(h, on_leaf))
+    return 0;
+  const Golden__Dispatch__Node *m = message;
+  h->on_leaf(state, connection, m, m->leaf);
+  return 1;
+}
+
+static int golden__dispatch__node__rest(const void *handlers, void *state,
+    psock_connection *connection, const void *message) {
+  const struct golden__dispatch__node__handlers *h = handlers;
+  if (!PSOCK_HANDLER_IS_SET(h, rest))
+    return 0;
+  h->rest(state, connection, message);
+  return 1;
+}
+
+static const struct psock_dispatch_row golden__dispatch__node__rows[] = {
+    {1, golden__dispatch__node__call_child},
+    {2, golden__dispatch__node__call_leaf},
+};
+
+const struct psock_dispatch_table golden__dispatch__node__dispatch = {
+    sizeof(struct psock_dispatch_table), offsetof(Golden__Dispatch__Node,
+    kind_case), golden__dispatch__node__rows, 2, golden__dispatch__node__rest};
+
+const struct psock_message_type golden__dispatch__node__type = {
+    sizeof(struct psock_message_type), &golden__dispatch__node__descriptor,
+    golden__dispatch__node__encode, golden__dispatch__node__decode,
+    &golden__dispatch__node__initial, NULL, NULL};
+
+/* ---- Golden__Dispatch__Node__NamedEntry ---- */
+
+static uint8_t *golden__dispatch__node__named_entry__encode(
+    struct psock_encoder *encoder, const void *message, uint8_t *at) {
+  const Golden__Dispatch__Node__NamedEntry *m = message;
+  if (m->key != NULL && m->key[0] != '\0') {
+    at = psock_encode_string(encoder, at, 10, m->key);
+    if (at == NULL)
+      return NULL;
+  }
+  if (m->value != NULL) {
+    at = psock_encode_message(encoder, at, 18, golden__dispatch__node__encode,
+        m->value);
+    if (at == NULL)
+      return NULL;
+  }
+  if (m->base.n_unknown_fields > 0)
+    return psock_encode_unknown(encoder, at, &m->base);
+  return at;
+}
+
+static void *golden__dispatch__node__named_entry__decode(
+    struct psock_decoder *decoder, const uint8_t *at, const uint8_t *end) {
+  struct psock_array unknown = {0};
+  Golden__Dispatch__Node__NamedEntry *m = psock_decode_alloc(decoder,
+      sizeof *m);
+  if (m == NULL)
+    return NULL;
+  *m = golden__dispatch__node__named_entry__initial;
+  while (at < end) {
+    uint64_t tag = 0;
+    at = psock_decode_tag(at, end, &tag);
+    if (at == NULL)
+      return NULL;
+    switch (tag) {
+    case 10: {
+      char *value = NULL;
+      at = psock_decode_string(decoder, at, end, &value);
+      m->key = value;
+      break;
+    }
+    case 18: {
+      void *value = NULL;
+      if (m->value != NULL)
+        decoder->recheck = 1; /* comes twice: to be merged */
+      at = psock_decode_message(decoder, at, end,
+          golden__dispatch__node__decode, &value);
+      m->value = value;
+      break;
+    }
+    default:
+      at = psock_decode_other(decoder,
+          &golden__dispatch__node__named_entry__descriptor, at, end, tag,
+          &unknown);
+      break;
+    }
+    if (at == NULL)
+      return NULL;
+  }
+  m->base.n_unknown_fields = (unsigned)unknown.count;
+  m->base.unknown_fields = unknown.items;
+  return m;
+}
+
+const struct psock_message_type golden__dispatch__node__named_entry__type = {
+    sizeof(struct psock_message_type),
+    &golden__dispatch__node__named_entry__descriptor,
+    golden__dispatch__node__named_entry__encode,
+    golden__dispatch__node__named_entry__decode,
+    &golden__dispatch__node__named_entry__initial, NULL, NULL};

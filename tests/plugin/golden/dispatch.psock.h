@@ -65,11 +65,8 @@ extern const struct psock_dispatch_table golden__dispatch__event__dispatch;
  */
 static inline psock_reactor golden__dispatch__event__reactor(
     const struct golden__dispatch__event__handlers *handlers, void *state) {
-  psock_reactor reactor;
-  reactor.ops = handlers->ops;
-  reactor.state = state;
-  reactor.dispatch = &golden__dispatch__event__dispatch;
-  reactor.handlers = handlers;
+  psock_reactor reactor = {
+      handlers->ops, state, &golden__dispatch__event__dispatch, handlers};
   return reactor;
 }
 
@@ -77,6 +74,51 @@ static inline psock_reactor golden__dispatch__event__reactor(
 
 /** The message golden.dispatch.Visit. */
 extern const struct psock_message_type golden__dispatch__visit__type;
+
+/* ---- Golden__Dispatch__Node ---- */
+
+/** Held by nothing but others of its type, so it has handlers. */
+extern const struct psock_message_type golden__dispatch__node__type;
+
+/**
+ * What to call for a Golden__Dispatch__Node, by the member of its `kind` that
+ * is set.
+ */
+struct golden__dispatch__node__handlers {
+  /** sizeof(struct golden__dispatch__node__handlers). */
+  size_t size;
+  /**
+   * The connection's other events, and `message` is not called; may be NULL.
+   */
+  const struct psock_reactor_ops *ops;
+  /** For everything that has no handler here. */
+  void (*rest)(void *state, psock_connection *connection,
+      const Golden__Dispatch__Node *message);
+  void (*on_child)(void *state, psock_connection *connection,
+      const Golden__Dispatch__Node *message,
+      const Golden__Dispatch__Node *child);
+  void (*on_leaf)(void *state, psock_connection *connection,
+      const Golden__Dispatch__Node *message, const char *leaf);
+};
+
+extern const struct psock_dispatch_table golden__dispatch__node__dispatch;
+
+/**
+ * A reactor that gives every Golden__Dispatch__Node to its handler. `handlers`
+ * is borrowed until `closed`.
+ */
+static inline psock_reactor golden__dispatch__node__reactor(
+    const struct golden__dispatch__node__handlers *handlers, void *state) {
+  psock_reactor reactor = {
+      handlers->ops, state, &golden__dispatch__node__dispatch, handlers};
+  return reactor;
+}
+
+/* ---- Golden__Dispatch__Node__NamedEntry ---- */
+
+/** The message golden.dispatch.Node.NamedEntry. */
+extern const struct psock_message_type
+    golden__dispatch__node__named_entry__type;
 
 PSOCK_END_DECLS
 

@@ -101,7 +101,7 @@ static void *golden__options__names__decode(
     }
     case 34:
       at = psock_decode_messages(decoder, at, end, 34,
-        golden__options__names__pairs_entry__decode, &pairs_array);
+          golden__options__names__pairs_entry__decode, &pairs_array);
       break;
     default:
       at = psock_decode_other(decoder, &golden__options__names__descriptor, at,

@@ -59,11 +59,8 @@ extern const struct psock_dispatch_table golden__options__held__dispatch;
  */
 static inline psock_reactor golden__options__held__reactor(
     const struct golden__options__held__handlers *handlers, void *state) {
-  psock_reactor reactor;
-  reactor.ops = handlers->ops;
-  reactor.state = state;
-  reactor.dispatch = &golden__options__held__dispatch;
-  reactor.handlers = handlers;
+  psock_reactor reactor = {
+      handlers->ops, state, &golden__options__held__dispatch, handlers};
   return reactor;
 }
 
@@ -103,11 +100,8 @@ extern const struct psock_dispatch_table golden__options__second__dispatch;
  */
 static inline psock_reactor golden__options__second__reactor(
     const struct golden__options__second__handlers *handlers, void *state) {
-  psock_reactor reactor;
-  reactor.ops = handlers->ops;
-  reactor.state = state;
-  reactor.dispatch = &golden__options__second__dispatch;
-  reactor.handlers = handlers;
+  psock_reactor reactor = {
+      handlers->ops, state, &golden__options__second__dispatch, handlers};
   return reactor;
 }
 

@@ -134,19 +134,19 @@ static void *golden__proto2__settings__decode(
     }
     case 64:
       at = psock_decode_repeated(decoder, at, end, 64, PROTOBUF_C_TYPE_UINT32,
-        &numbers_array);
+          &numbers_array);
       break;
     case 66:
       at = psock_decode_packed(decoder, at, end, PROTOBUF_C_TYPE_UINT32,
-        &numbers_array);
+          &numbers_array);
       break;
     case 72:
       at = psock_decode_repeated(decoder, at, end, 72, PROTOBUF_C_TYPE_UINT32,
-        &packed_numbers_array);
+          &packed_numbers_array);
       break;
     case 74:
       at = psock_decode_packed(decoder, at, end, PROTOBUF_C_TYPE_UINT32,
-        &packed_numbers_array);
+          &packed_numbers_array);
       break;
     case 130: {
       void *value = NULL;

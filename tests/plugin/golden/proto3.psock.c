@@ -265,51 +265,51 @@ static void *golden__proto3__lists__decode(
     switch (tag) {
     case 8:
       at = psock_decode_repeated(decoder, at, end, 8, PROTOBUF_C_TYPE_INT32,
-        &numbers_array);
+          &numbers_array);
       break;
     case 10:
       at = psock_decode_packed(decoder, at, end, PROTOBUF_C_TYPE_INT32,
-        &numbers_array);
+          &numbers_array);
       break;
     case 16:
       at = psock_decode_repeated(decoder, at, end, 16, PROTOBUF_C_TYPE_INT32,
-        &unpacked_array);
+          &unpacked_array);
       break;
     case 18:
       at = psock_decode_packed(decoder, at, end, PROTOBUF_C_TYPE_INT32,
-        &unpacked_array);
+          &unpacked_array);
       break;
     case 25:
       at = psock_decode_repeated(decoder, at, end, 25, PROTOBUF_C_TYPE_DOUBLE,
-        &reals_array);
+          &reals_array);
       break;
     case 26:
       at = psock_decode_packed(decoder, at, end, PROTOBUF_C_TYPE_DOUBLE,
-        &reals_array);
+          &reals_array);
       break;
     case 34:
       at = psock_decode_repeated(decoder, at, end, 34, PROTOBUF_C_TYPE_STRING,
-        &texts_array);
+          &texts_array);
       break;
     case 42:
       at = psock_decode_repeated(decoder, at, end, 42, PROTOBUF_C_TYPE_BYTES,
-        &data_array);
+          &data_array);
       break;
     case 50:
       at = psock_decode_messages(decoder, at, end, 50,
-        golden__proto3__scalars__decode, &messages_array);
+          golden__proto3__scalars__decode, &messages_array);
       break;
     case 56:
       at = psock_decode_repeated(decoder, at, end, 56, PROTOBUF_C_TYPE_ENUM,
-        &colours_array);
+          &colours_array);
       break;
     case 58:
       at = psock_decode_packed(decoder, at, end, PROTOBUF_C_TYPE_ENUM,
-        &colours_array);
+          &colours_array);
       break;
     case 66:
       at = psock_decode_messages(decoder, at, end, 66,
-        golden__proto3__lists__by_name_entry__decode, &by_name_array);
+          golden__proto3__lists__by_name_entry__decode, &by_name_array);
       break;
     default:
       at = psock_decode_other(decoder, &golden__proto3__lists__descriptor, at,
@@ -517,6 +517,55 @@ static void *golden__proto3__tree__decode(
   m->base.unknown_fields = unknown.items;
   return m;
 }
+
+static int golden__proto3__tree__call_number(const void *handlers, void *state,
+    psock_connection *connection, const void *message) {
+  const struct golden__proto3__tree__handlers *h = handlers;
+  if (!PSOCK_HANDLER_IS_SET(h, on_number))
+    return 0;
+  const Golden__Proto3__Tree *m = message;
+  h->on_number(state, connection, m, m->number);
+  return 1;
+}
+
+static int golden__proto3__tree__call_text(const void *handlers, void *state,
+    psock_connection *connection, const void *message) {
+  const struct golden__proto3__tree__handlers *h = handlers;
+  if (!PSOCK_HANDLER_IS_SET(h, on_text))
+    return 0;
+  const Golden__Proto3__Tree *m = message;
+  h->on_text(state, connection, m, m->text);
+  return 1;
+}
+
+static int golden__proto3__tree__call_scalars(const void *handlers, void *state,
+    psock_connection *connection, const void *message) {
+  const struct golden__proto3__tree__handlers *h = handlers;
+  if (!PSOCK_HANDLER_IS_SET(h, on_scalars))
+    return 0;
+  const Golden__Proto3__Tree *m = message;
+  h->on_scalars(state, connection, m, m->scalars);
+  return 1;
+}
+
+static int golden__proto3__tree__rest(const void *handlers, void *state,
+    psock_connection *connection, const void *message) {
+  const struct golden__proto3__tree__handlers *h = handlers;
+  if (!PSOCK_HANDLER_IS_SET(h, rest))
+    return 0;
+  h->rest(state, connection, message);
+  return 1;
+}
+
+static const struct psock_dispatch_row golden__proto3__tree__rows[] = {
+    {3, golden__proto3__tree__call_number},
+    {4, golden__proto3__tree__call_text},
+    {5, golden__proto3__tree__call_scalars},
+};
+
+const struct psock_dispatch_table golden__proto3__tree__dispatch = {
+    sizeof(struct psock_dispatch_table), offsetof(Golden__Proto3__Tree,
+    leaf_case), golden__proto3__tree__rows, 3, golden__proto3__tree__rest};
 
 const struct psock_message_type golden__proto3__tree__type = {
     sizeof(struct psock_message_type), &golden__proto3__tree__descriptor,

@@ -3,6 +3,7 @@
 #define PSOCK_PROTO3_PROTO
 
 #include "proto3.pb-c.h"
+#include <protosocket/dispatch.h>
 #include <protosocket/message.h>
 
 #if PSOCK_GENERATED_VERSION < 1 || PSOCK_GENERATED_OLDEST > 1
@@ -31,6 +32,42 @@ extern const struct psock_message_type
 
 /** The message golden.proto3.Tree. */
 extern const struct psock_message_type golden__proto3__tree__type;
+
+/**
+ * What to call for a Golden__Proto3__Tree, by the member of its `leaf` that is
+ * set.
+ */
+struct golden__proto3__tree__handlers {
+  /** sizeof(struct golden__proto3__tree__handlers). */
+  size_t size;
+  /**
+   * The connection's other events, and `message` is not called; may be NULL.
+   */
+  const struct psock_reactor_ops *ops;
+  /** For everything that has no handler here. */
+  void (*rest)(void *state, psock_connection *connection,
+      const Golden__Proto3__Tree *message);
+  void (*on_number)(void *state, psock_connection *connection,
+      const Golden__Proto3__Tree *message, uint64_t number);
+  void (*on_text)(void *state, psock_connection *connection,
+      const Golden__Proto3__Tree *message, const char *text);
+  void (*on_scalars)(void *state, psock_connection *connection,
+      const Golden__Proto3__Tree *message,
+      const Golden__Proto3__Scalars *scalars);
+};
+
+extern const struct psock_dispatch_table golden__proto3__tree__dispatch;
+
+/**
+ * A reactor that gives every Golden__Proto3__Tree to its handler. `handlers` is
+ * borrowed until `closed`.
+ */
+static inline psock_reactor golden__proto3__tree__reactor(
+    const struct golden__proto3__tree__handlers *handlers, void *state) {
+  psock_reactor reactor = {
+      handlers->ops, state, &golden__proto3__tree__dispatch, handlers};
+  return reactor;
+}
 
 /* ---- Golden__Proto3__Empty ---- */
 

@@ -18,7 +18,7 @@ static psock_decode_fn golden__item__decode;
 static psock_encode_fn golden__receipt__encode;
 static psock_decode_fn golden__receipt__decode;
 
-static const uint8_t service__file__bytes[] = {
+static const uint8_t service__schema__bytes[] = {
     10, 13, 115, 101, 114, 118, 105, 99, 101, 46, 112, 114, 111, 116, 111, 18,
     6, 103, 111, 108, 100, 101, 110, 26, 25, 112, 114, 111, 116, 111, 115, 111,
     99, 107, 101, 116, 47, 111, 112, 116, 105, 111, 110, 115, 46, 112, 114, 111,
@@ -43,8 +43,8 @@ static const uint8_t service__file__bytes[] = {
     116, 111, 51,
 };
 
-const struct psock_file service__file = {sizeof(struct psock_file),
-    "service.proto", service__file__bytes, sizeof service__file__bytes};
+const struct psock_schema service__schema = {sizeof(struct psock_schema),
+    "service.proto", service__schema__bytes, sizeof service__schema__bytes};
 
 /* ---- Golden__Item ---- */
 

@@ -4,6 +4,7 @@
 
 #include "service.pb-c.h"
 #include <protosocket/message.h>
+#include <protosocket/schema.h>
 #include <protosocket/service.h>
 
 #if PSOCK_GENERATED_VERSION < 1 || PSOCK_GENERATED_OLDEST > 1
@@ -17,13 +18,13 @@
 
 PSOCK_BEGIN_DECLS
 
-/* ---- The file ---- */
+/* ---- The schema ---- */
 
 /**
  * service.proto as protoc has understood it: a
  * google.protobuf.FileDescriptorProto.
  */
-extern const struct psock_file service__file;
+extern const struct psock_schema service__schema;
 
 /* ---- Golden__Item ---- */
 
@@ -70,7 +71,7 @@ struct golden__shop__handlers {
 /** Sends a response of BuyItem in `call`. */
 static inline int golden__shop__buy_item__reply(
     psock_call *call, const Golden__Receipt *response) {
-  return call->ops->send(call, response);
+  return psock_call_send(call, response);
 }
 
 /** What the caller of BuyItem is told. */
@@ -81,27 +82,27 @@ struct golden__shop__buy_item__events {
       void *data, psock_call *call, const Golden__Receipt *response);
 };
 
-/** Calls BuyItem: see psock_caller_ops.start. */
+/** Calls BuyItem: see psock_caller_start. */
 static inline int golden__shop__buy_item__start(psock_caller *caller,
     const Golden__Item *request, const struct psock_call_options *options,
     const struct golden__shop__buy_item__events *events, void *data,
     psock_call **ret_call) {
-  return caller->ops->start(caller, &golden__shop__buy_item__method, request,
+  return psock_caller_start(caller, &golden__shop__buy_item__method, request,
       options, &events->events, data, ret_call);
 }
 
-/** Calls BuyItem: see psock_caller_ops.run. */
+/** Calls BuyItem: see psock_caller_run. */
 static inline int golden__shop__buy_item__run(psock_caller *caller,
     const Golden__Item *request, const struct psock_call_options *options,
     const struct golden__shop__buy_item__events *events, void *data) {
-  return caller->ops->run(caller, &golden__shop__buy_item__method, request,
+  return psock_caller_run(caller, &golden__shop__buy_item__method, request,
       options, &events->events, data);
 }
 
 /** Sends a response of Browse in `call`. */
 static inline int golden__shop__browse__reply(
     psock_call *call, const Golden__Item *response) {
-  return call->ops->send(call, response);
+  return psock_call_send(call, response);
 }
 
 /** What the caller of Browse is told. */
@@ -111,27 +112,27 @@ struct golden__shop__browse__events {
   void (*message)(void *data, psock_call *call, const Golden__Item *response);
 };
 
-/** Calls Browse: see psock_caller_ops.start. */
+/** Calls Browse: see psock_caller_start. */
 static inline int golden__shop__browse__start(psock_caller *caller,
     const Golden__Item *request, const struct psock_call_options *options,
     const struct golden__shop__browse__events *events, void *data,
     psock_call **ret_call) {
-  return caller->ops->start(caller, &golden__shop__browse__method, request,
+  return psock_caller_start(caller, &golden__shop__browse__method, request,
       options, &events->events, data, ret_call);
 }
 
-/** Calls Browse: see psock_caller_ops.run. */
+/** Calls Browse: see psock_caller_run. */
 static inline int golden__shop__browse__run(psock_caller *caller,
     const Golden__Item *request, const struct psock_call_options *options,
     const struct golden__shop__browse__events *events, void *data) {
-  return caller->ops->run(caller, &golden__shop__browse__method, request,
+  return psock_caller_run(caller, &golden__shop__browse__method, request,
       options, &events->events, data);
 }
 
 /** Sends a response of Fill in `call`. */
 static inline int golden__shop__fill__reply(
     psock_call *call, const Golden__Receipt *response) {
-  return call->ops->send(call, response);
+  return psock_call_send(call, response);
 }
 
 /** What the caller of Fill is told. */
@@ -142,25 +143,25 @@ struct golden__shop__fill__events {
       void *data, psock_call *call, const Golden__Receipt *response);
 };
 
-/** Calls Fill: see psock_caller_ops.start. */
+/** Calls Fill: see psock_caller_start. */
 static inline int golden__shop__fill__start(psock_caller *caller,
     const struct psock_call_options *options,
     const struct golden__shop__fill__events *events, void *data,
     psock_call **ret_call) {
-  return caller->ops->start(caller, &golden__shop__fill__method, NULL, options,
+  return psock_caller_start(caller, &golden__shop__fill__method, NULL, options,
       &events->events, data, ret_call);
 }
 
 /** Sends a request of Fill in `call`. */
 static inline int golden__shop__fill__send(
     psock_call *call, const Golden__Item *request) {
-  return call->ops->send(call, request);
+  return psock_call_send(call, request);
 }
 
 /** Sends a response of Haggle in `call`. */
 PSOCK_DEPRECATED static inline int golden__shop__haggle__reply(
     psock_call *call, const Golden__Item *response) {
-  return call->ops->send(call, response);
+  return psock_call_send(call, response);
 }
 
 /** What the caller of Haggle is told. */
@@ -170,19 +171,19 @@ struct golden__shop__haggle__events {
   void (*message)(void *data, psock_call *call, const Golden__Item *response);
 };
 
-/** Calls Haggle: see psock_caller_ops.start. */
+/** Calls Haggle: see psock_caller_start. */
 PSOCK_DEPRECATED static inline int golden__shop__haggle__start(
     psock_caller *caller, const struct psock_call_options *options,
     const struct golden__shop__haggle__events *events, void *data,
     psock_call **ret_call) {
-  return caller->ops->start(caller, &golden__shop__haggle__method, NULL,
+  return psock_caller_start(caller, &golden__shop__haggle__method, NULL,
       options, &events->events, data, ret_call);
 }
 
 /** Sends a request of Haggle in `call`. */
 PSOCK_DEPRECATED static inline int golden__shop__haggle__send(
     psock_call *call, const Golden__Item *request) {
-  return call->ops->send(call, request);
+  return psock_call_send(call, request);
 }
 
 PSOCK_END_DECLS

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "face_parts.h"
-#include "faces.h"
-#include "names.h"
+#include "emit.h"
+#include "emit_parts.h"
+#include "memory.h"
+#include "method.h"
 
 /*
- * The face of a service, for those who serve it and those who call it. The
- * header has a table of its methods, a struct of typed handlers, and for each
- * method what sends a response, what a caller is told of, and what calls. All
- * of it rests on the interfaces in protosocket/service.h: the functions are
- * inline and hand on what they are given. The source has the tables, and for
- * each method two small functions: `serve` calls the handler, `deliver` gives a
- * response to the caller. No pointer to a function is ever cast.
+ * A service, for those who serve it and those who call it. The header has a
+ * table of its methods, a struct of typed handlers, and for each method what
+ * sends a response, what a caller is told of, and what calls. All of it rests
+ * on protosocket/service.h: the functions are inline and hand on what they are
+ * given. The source has the tables, and for each method two small functions:
+ * `serve` calls the handler, `deliver` gives a response to the caller. No
+ * pointer to a function is ever cast.
  *
  * A method whose requests stream starts without one: its handler is only told
  * of the call, it has `send` for the requests, and it cannot be run to its end
@@ -18,12 +19,6 @@
  */
 
 #define NANOSECONDS_PER_MILLISECOND 1000000u
-
-static const char *inline_of(const struct method *method) {
-  return method->deprecated || method->service->deprecated
-             ? "PSOCK_DEPRECATED static inline"
-             : "static inline";
-}
 
 /* ---- The header ---- */
 
@@ -35,7 +30,7 @@ static void print_tables(
       service->c_lower);
   for (size_t i = 0; i < service->method_count; i++) {
     const struct method *method = &service->methods[i];
-    face_gap(printer);
+    print_gap(printer);
     print_comments(printer, &method->comments,
         text_format("The method %s.", method->name));
     print_line(printer, "extern const struct psock_method %s__method;",
@@ -49,56 +44,57 @@ static void print_handler(
       method->client_streams
           ? ""
           : text_format(", const %s *request", method->request->c_type);
-  face_note(printer,
+  print_note(printer,
       text_format("%s: answers %s %s__reply.", method->name,
           method->server_streams ? "as often as needed with" : "with one",
           method->c_lower));
-  face_line(printer, text_format("void (*on_%s)(", method->c_name),
+  print_bracket(printer, text_format("void (*on_%s)(", method->c_name),
       text_format("void *state, psock_call *call%s)%s;", request,
-          face_deprecated(method->deprecated)));
+          emit_deprecated(method->deprecated)));
 }
 
 static void print_handlers(
     struct printer *printer, const struct service *service) {
-  face_gap(printer);
-  face_note(printer,
+  print_gap(printer);
+  print_note(printer,
       text_format("Serves %s: a handler for each method.", service->full_name));
   print_line(printer, "struct %s__handlers {", service->c_lower);
-  face_open(printer);
-  face_note(
+  print_open(printer);
+  print_note(
       printer, text_format("sizeof(struct %s__handlers).", service->c_lower));
   print_line(printer, "size_t size;");
   for (size_t i = 0; i < service->method_count; i++)
     print_handler(printer, &service->methods[i]);
-  face_close(printer, "};");
+  print_close(printer, "};\n");
 }
 
 /* A function that sends one message in a call that has begun. */
 static void print_send(struct printer *printer, const struct method *method,
     const char *verb, const char *what, const struct message *type) {
-  face_gap(printer);
-  face_note(
+  print_gap(printer);
+  print_note(
       printer, text_format("Sends a %s of %s in `call`.", what, method->name));
-  face_line(printer,
-      text_format("%s int %s__%s(", inline_of(method), method->c_lower, verb),
+  print_bracket(printer,
+      text_format("%s int %s__%s(", emit_inline(method->deprecated),
+          method->c_lower, verb),
       text_format("psock_call *call, const %s *%s) {", type->c_type, what));
-  face_open(printer);
-  print_line(printer, "return call->ops->send(call, %s);", what);
-  face_close(printer, "}");
+  print_open(printer);
+  print_line(printer, "return psock_call_send(call, %s);", what);
+  print_close(printer, "}\n");
 }
 
 static void print_events(struct printer *printer, const struct method *method) {
-  face_gap(printer);
-  face_note(
+  print_gap(printer);
+  print_note(
       printer, text_format("What the caller of %s is told.", method->name));
   print_line(printer, "struct %s__events {", method->c_lower);
-  face_open(printer);
+  print_open(printer);
   print_line(printer, "struct psock_call_events events;");
-  face_note(printer, "A response has come; it is lent until this returns.");
-  face_line(printer, "void (*message)(",
+  print_note(printer, "A response has come; it is lent until this returns.");
+  print_bracket(printer, "void (*message)(",
       text_format("void *data, psock_call *call, const %s *response);",
           method->response->c_type));
-  face_close(printer, "};");
+  print_close(printer, "};\n");
 }
 
 /* A function that calls: `start`, or `run`, which has no `ret_call`. */
@@ -108,21 +104,22 @@ static void print_caller(struct printer *printer, const struct method *method,
       method->client_streams
           ? ""
           : text_format("const %s *request, ", method->request->c_type);
-  face_gap(printer);
-  face_note(printer,
-      text_format("Calls %s: see psock_caller_ops.%s.", method->name, verb));
-  face_line(printer,
-      text_format("%s int %s__%s(", inline_of(method), method->c_lower, verb),
+  print_gap(printer);
+  print_note(printer,
+      text_format("Calls %s: see psock_caller_%s.", method->name, verb));
+  print_bracket(printer,
+      text_format("%s int %s__%s(", emit_inline(method->deprecated),
+          method->c_lower, verb),
       text_format("psock_caller *caller, %s"
                   "const struct psock_call_options *options, "
                   "const struct %s__events *events, void *data%s) {",
           request, method->c_lower, parameter));
-  face_open(printer);
-  face_line(printer, text_format("return caller->ops->%s(", verb),
+  print_open(printer);
+  print_bracket(printer, text_format("return psock_caller_%s(", verb),
       text_format("caller, &%s__method, %s, options, &events->events, data%s);",
           method->c_lower, method->client_streams ? "NULL" : "request",
           argument));
-  face_close(printer, "}");
+  print_close(printer, "}\n");
 }
 
 static void print_functions(
@@ -137,7 +134,7 @@ static void print_functions(
     print_caller(printer, method, "run", "", "");
 }
 
-void face_service_header(
+void emit_service_header(
     struct printer *printer, const struct service *service) {
   print_heading(printer, service->full_name);
   print_tables(printer, service);
@@ -149,11 +146,11 @@ void face_service_header(
 /* ---- The source ---- */
 
 static void print_serve(struct printer *printer, const struct method *method) {
-  face_gap(printer);
-  face_line(printer, text_format("static int %s__serve(", method->c_lower),
+  print_gap(printer);
+  print_bracket(printer, text_format("static int %s__serve(", method->c_lower),
       "const void *handlers, void *state, psock_call *call, "
       "const void *request) {");
-  face_open(printer);
+  print_open(printer);
   print_line(printer, "const struct %s__handlers *h = handlers;",
       method->service->c_lower);
   if (method->client_streams)
@@ -163,20 +160,21 @@ static void print_serve(struct printer *printer, const struct method *method) {
   print_line(printer, "h->on_%s(state, call%s);", method->c_name,
       method->client_streams ? "" : ", request");
   print_line(printer, "return 1;");
-  face_close(printer, "}");
+  print_close(printer, "}\n");
 }
 
 static void print_deliver(
     struct printer *printer, const struct method *method) {
-  face_gap(printer);
-  face_line(printer, text_format("static void %s__deliver(", method->c_lower),
+  print_gap(printer);
+  print_bracket(printer,
+      text_format("static void %s__deliver(", method->c_lower),
       "const void *events, void *data, psock_call *call, "
       "const void *response) {");
-  face_open(printer);
+  print_open(printer);
   print_line(printer, "const struct %s__events *e = events;", method->c_lower);
   print_line(printer, "if (e->message != NULL)");
   print_line(printer, "  e->message(data, call, response);");
-  face_close(printer, "}");
+  print_close(printer, "}\n");
 }
 
 static const char *flags(const struct method *method) {
@@ -205,17 +203,17 @@ static void print_method(struct printer *printer, const struct method *method) {
   const char *lower = method->c_lower;
   print_serve(printer, method);
   print_deliver(printer, method);
-  face_gap(printer);
-  face_line(printer,
+  print_gap(printer);
+  print_bracket(printer,
       text_format("const struct psock_method %s__method = {", lower),
       text_format("sizeof(struct psock_method), %s, UINT32_C(0x%08x), %s, %s, "
                   "&%s__type, &%s__type, %s__serve, %s__deliver};",
-          face_quote(method_wire_name(method)), (unsigned)method_number(method),
+          text_quote(method_wire_name(method)), (unsigned)method_number(method),
           flags(method), timeout(method), method->request->c_lower,
           method->response->c_lower, lower, lower));
 }
 
-void face_service_source(
+void emit_service_source(
     struct printer *printer, const struct service *service) {
   const char *lower = service->c_lower;
   const char *methods = "NULL";
@@ -223,17 +221,17 @@ void face_service_source(
     print_method(printer, &service->methods[i]);
   if (service->method_count > 0) {
     methods = text_format("%s__service__methods", lower);
-    face_gap(printer);
+    print_gap(printer);
     print_line(
         printer, "static const struct psock_method *const %s[] = {", methods);
-    face_open(printer);
+    print_open(printer);
     for (size_t i = 0; i < service->method_count; i++)
       print_line(printer, "  &%s__method,", service->methods[i].c_lower);
-    face_close(printer, "};");
+    print_close(printer, "};\n");
   }
-  face_gap(printer);
-  face_line(printer,
+  print_gap(printer);
+  print_bracket(printer,
       text_format("const struct psock_service %s__service = {", lower),
       text_format("sizeof(struct psock_service), %s, %s, %zu};",
-          face_quote(service->full_name), methods, service->method_count));
+          text_quote(service->full_name), methods, service->method_count));
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "face_parts.h"
-#include "names.h"
+#include "method.h"
+#include "memory.h"
 
 /*
  * How methods are named and numbered on the wire. The name is the service's

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "face_parts.h"
-#include "names.h"
+#include "emit.h"
+#include "emit_parts.h"
+#include "memory.h"
+#include "types.h"
 
 /*
  * What calls need of a message whose schema marks the id and the control code:
@@ -21,64 +23,63 @@ static bool is_wide(const struct field *field) {
 
 static const char *inline_of(
     const struct message *message, const struct field *field) {
-  return message->deprecated || field->deprecated
-             ? "PSOCK_DEPRECATED static inline"
-             : "static inline";
+  return emit_inline(message->deprecated || field->deprecated);
 }
 
 static void print_id(struct printer *printer, const struct message *message) {
   const struct field *id = message->id;
   const char *lower = message->c_lower;
   const char *qualifiers = inline_of(message, id);
-  face_gap(printer);
-  face_note(printer, "The id of `message`.");
-  face_line(printer, text_format("%s uint64_t %s__get_id(", qualifiers, lower),
+  print_gap(printer);
+  print_note(printer, "The id of `message`.");
+  print_bracket(printer,
+      text_format("%s uint64_t %s__get_id(", qualifiers, lower),
       text_format("const %s *message) {", message->c_type));
-  face_open(printer);
+  print_open(printer);
   print_line(printer, "return message->%s;", id->c_name);
-  face_close(printer, "}");
-  face_gap(printer);
-  face_note(printer, is_wide(id)
-                         ? "Sets the id of `message`."
-                         : "Sets the id of `message`, to the low 32 bits.");
-  face_line(printer, text_format("%s void %s__set_id(", qualifiers, lower),
+  print_close(printer, "}\n");
+  print_gap(printer);
+  print_note(printer, is_wide(id)
+                          ? "Sets the id of `message`."
+                          : "Sets the id of `message`, to the low 32 bits.");
+  print_bracket(printer, text_format("%s void %s__set_id(", qualifiers, lower),
       text_format("%s *message, uint64_t id) {", message->c_type));
-  face_open(printer);
+  print_open(printer);
   if (field_has_flag(id))
     print_line(printer, "message->%s = 1;", id->c_count);
   print_line(printer, "message->%s = %sid;", id->c_name,
       is_wide(id) ? "" : "(uint32_t)");
-  face_close(printer, "}");
+  print_close(printer, "}\n");
 }
 
 static void print_code(struct printer *printer, const struct message *message) {
   const struct field *code = message->code;
-  face_gap(printer);
-  face_note(printer, "The control code of `message`.");
-  face_line(printer,
+  print_gap(printer);
+  print_note(printer, "The control code of `message`.");
+  print_bracket(printer,
       text_format("%s %s %s__get_code(", inline_of(message, code),
           is_wide(code) ? "uint64_t" : "uint32_t", message->c_lower),
       text_format("const %s *message) {", message->c_type));
-  face_open(printer);
+  print_open(printer);
   print_line(printer, "return message->%s;", code->c_name);
-  face_close(printer, "}");
+  print_close(printer, "}\n");
 }
 
 static void print_make(struct printer *printer, const struct message *message,
     const char *name, const char *note, const char *code) {
-  face_gap(printer);
-  face_note(printer, note);
-  face_line(printer,
+  print_gap(printer);
+  print_note(printer, note);
+  print_bracket(printer,
       text_format("%s void %s__make_%s(", inline_of(message, message->code),
           message->c_lower, name),
       text_format("%s *message, uint64_t id) {", message->c_type));
-  face_open(printer);
-  face_line(printer, "psock_message_make(",
+  print_open(printer);
+  print_bracket(printer, "psock_message_make(",
       text_format("&%s__type, message, id, %s);", message->c_lower, code));
-  face_close(printer, "}");
+  print_close(printer, "}\n");
 }
 
-void call_header(struct printer *printer, const struct message *message) {
+void emit_call_header(struct printer *printer, const struct message *message) {
   if (message->id != NULL)
     print_id(printer, message);
   if (message->code != NULL)
@@ -99,14 +100,14 @@ static void print_place(
   const char *has = field_has_flag(field)
                         ? text_format("offsetof(%s, %s)", type, field->c_count)
                         : "0";
-  face_line(printer,
+  print_bracket(printer,
       text_format("static const struct psock_call_field %s__%s = {",
           field->message->c_lower, name),
       text_format("offsetof(%s, %s), %s, sizeof(((%s *)0)->%s)};", type,
           field->c_name, has, type, field->c_name));
 }
 
-void call_source(struct printer *printer, const struct message *message) {
+void emit_call_source(struct printer *printer, const struct message *message) {
   if (message->id != NULL)
     print_place(printer, message->id, "id");
   if (message->code != NULL)

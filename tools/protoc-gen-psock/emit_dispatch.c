@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "face_parts.h"
-#include "names.h"
-
+#include "dispatch.h"
+#include "emit.h"
+#include "emit_parts.h"
+#include "memory.h"
 #include <string.h>
 
 /*
@@ -11,41 +12,8 @@
  * member's value, and the table of these functions by rising field number,
  * which psock_dispatch looks into. No pointer to a function is ever cast.
  *
- * Which messages have that is decided in dispatch_choose: by the message's own
- * option, else by the file's. A message with several oneofs has to name one of
- * them, or has no table; check_message.c complains if it asks for one.
+ * dispatch.c says which messages have that.
  */
-
-bool dispatch_is_wanted(const struct message *message) {
-  if (message->has_dispatch)
-    return message->dispatch;
-  if (message->file->dispatch == DISPATCH_OUTERMOST)
-    return !message->is_held;
-  return message->file->dispatch == DISPATCH_ALL;
-}
-
-const struct oneof *dispatch_find(const struct message *message) {
-  if (message->dispatch_oneof == NULL)
-    return NULL;
-  for (size_t i = 0; i < message->oneof_count; i++)
-    if (strcmp(message->oneofs[i].name, message->dispatch_oneof) == 0)
-      return &message->oneofs[i];
-  return NULL;
-}
-
-const struct oneof *dispatch_choose(const struct message *message) {
-  if (!dispatch_is_wanted(message))
-    return NULL;
-  if (message->dispatch_oneof != NULL)
-    return dispatch_find(message);
-  return message->oneof_count == 1 ? &message->oneofs[0] : NULL;
-}
-
-/* A word of C++ has an underscore behind it as a member, and needs none behind
- * `on_`. */
-const char *dispatch_arm_name(const struct field *arm) {
-  return text_format("%.*s", (int)strlen(arm->name), arm->c_name);
-}
 
 /* The parameter that an arm's handler is given, by type and name. */
 static const char *parameter(const struct field *arm) {
@@ -67,65 +35,63 @@ static const char *parameter(const struct field *arm) {
 
 static void print_handler(struct printer *printer, const struct field *arm) {
   print_comments(printer, &arm->comments, NULL);
-  face_line(printer, text_format("void (*on_%s)(", dispatch_arm_name(arm)),
+  print_bracket(printer, text_format("void (*on_%s)(", dispatch_arm_name(arm)),
       text_format("void *state, psock_connection *connection, "
                   "const %s *message, %s)%s;",
           arm->message->c_type, parameter(arm),
-          face_deprecated(arm->deprecated)));
+          emit_deprecated(arm->deprecated)));
 }
 
 static void print_handlers(struct printer *printer, const struct oneof *oneof) {
   const struct message *message = oneof->message;
-  face_gap(printer);
-  face_note(printer,
+  print_gap(printer);
+  print_note(printer,
       text_format("What to call for a %s, by the member of its `%s` that is "
                   "set.",
           message->c_type, oneof->name));
   print_line(printer, "struct %s__handlers {", message->c_lower);
-  face_open(printer);
-  face_note(
+  print_open(printer);
+  print_note(
       printer, text_format("sizeof(struct %s__handlers).", message->c_lower));
   print_line(printer, "size_t size;");
-  face_note(printer, "The connection's other events, and `message` is not "
-                     "called; may be NULL.");
+  print_note(printer, "The connection's other events, and `message` is not "
+                      "called; may be NULL.");
   print_line(printer, "const struct psock_reactor_ops *ops;");
-  face_note(printer, "For everything that has no handler here.");
-  face_line(printer, "void (*rest)(",
+  print_note(printer, "For everything that has no handler here.");
+  print_bracket(printer, "void (*rest)(",
       text_format("void *state, psock_connection *connection, "
                   "const %s *message);",
           message->c_type));
   for (size_t i = 0; i < oneof->field_count; i++)
     print_handler(printer, oneof->fields[i]);
-  face_close(printer, "};");
+  print_close(printer, "};\n");
 }
 
-void dispatch_header(struct printer *printer, const struct message *message) {
+void emit_dispatch_header(
+    struct printer *printer, const struct message *message) {
   const struct oneof *oneof = dispatch_choose(message);
   const char *lower = message->c_lower;
   if (oneof == NULL)
     return;
   print_handlers(printer, oneof);
-  face_gap(printer);
+  print_gap(printer);
   print_line(
       printer, "extern const struct psock_dispatch_table %s__dispatch;", lower);
-  face_gap(printer);
-  face_note(printer,
+  print_gap(printer);
+  print_note(printer,
       text_format("A reactor that gives every %s to its handler. `handlers` is "
                   "borrowed until `closed`.",
           message->c_type));
-  face_line(printer,
+  print_bracket(printer,
       text_format("%sstatic inline psock_reactor %s__reactor(",
           message->deprecated ? "PSOCK_DEPRECATED " : "", lower),
       text_format(
           "const struct %s__handlers *handlers, void *state) {", lower));
-  face_open(printer);
-  print_line(printer, "psock_reactor reactor;");
-  print_line(printer, "reactor.ops = handlers->ops;");
-  print_line(printer, "reactor.state = state;");
-  print_line(printer, "reactor.dispatch = &%s__dispatch;", lower);
-  print_line(printer, "reactor.handlers = handlers;");
+  print_open(printer);
+  print_bracket(printer, "psock_reactor reactor = {",
+      text_format("handlers->ops, state, &%s__dispatch, handlers};", lower));
   print_line(printer, "return reactor;");
-  face_close(printer, "}");
+  print_close(printer, "}\n");
 }
 
 /* ---- The source ---- */
@@ -133,11 +99,12 @@ void dispatch_header(struct printer *printer, const struct message *message) {
 /* Begins a function that finds out whether `handler` is set. */
 static void begin_call(struct printer *printer, const struct message *message,
     const char *name, const char *handler) {
-  face_gap(printer);
-  face_line(printer, text_format("static int %s__%s(", message->c_lower, name),
+  print_gap(printer);
+  print_bracket(printer,
+      text_format("static int %s__%s(", message->c_lower, name),
       "const void *handlers, void *state, psock_connection *connection, "
       "const void *message) {");
-  face_open(printer);
+  print_open(printer);
   print_line(
       printer, "const struct %s__handlers *h = handlers;", message->c_lower);
   print_line(printer, "if (!PSOCK_HANDLER_IS_SET(h, %s))", handler);
@@ -146,7 +113,7 @@ static void begin_call(struct printer *printer, const struct message *message,
 
 static void end_call(struct printer *printer) {
   print_line(printer, "return 1;");
-  face_close(printer, "}");
+  print_close(printer, "}\n");
 }
 
 static void print_arm(struct printer *printer, const struct field *arm) {
@@ -162,10 +129,10 @@ static void print_arm(struct printer *printer, const struct field *arm) {
 static size_t print_rows(struct printer *printer, const struct oneof *oneof) {
   const struct message *message = oneof->message;
   size_t count = 0;
-  face_gap(printer);
+  print_gap(printer);
   print_line(printer, "static const struct psock_dispatch_row %s__rows[] = {",
       message->c_lower);
-  face_open(printer);
+  print_open(printer);
   for (size_t i = 0; i < message->field_count; i++) {
     const struct field *field = message->by_number[i];
     if (field->oneof != oneof)
@@ -174,14 +141,14 @@ static size_t print_rows(struct printer *printer, const struct oneof *oneof) {
         message->c_lower, dispatch_arm_name(field));
     count++;
   }
-  face_close(printer, "};");
+  print_close(printer, "};\n");
   return count;
 }
 
-void dispatch_source(struct printer *printer, const struct message *message) {
+void emit_dispatch_source(
+    struct printer *printer, const struct message *message) {
   const struct oneof *oneof = dispatch_choose(message);
   const char *lower = message->c_lower;
-  size_t rows;
   if (oneof == NULL)
     return;
   for (size_t i = 0; i < oneof->field_count; i++)
@@ -189,9 +156,9 @@ void dispatch_source(struct printer *printer, const struct message *message) {
   begin_call(printer, message, "rest", "rest");
   print_line(printer, "h->rest(state, connection, message);");
   end_call(printer);
-  rows = print_rows(printer, oneof);
-  face_gap(printer);
-  face_line(printer,
+  size_t rows = print_rows(printer, oneof);
+  print_gap(printer);
+  print_bracket(printer,
       text_format("const struct psock_dispatch_table %s__dispatch = {", lower),
       text_format("sizeof(struct psock_dispatch_table), offsetof(%s, %s), "
                   "%s__rows, %zu, %s__rest};",
