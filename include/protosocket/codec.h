@@ -61,6 +61,12 @@ struct psock_codec {
    */
   int (*decode)(const psock_codec *codec, const uint8_t *bytes, size_t length,
       psock_arena *arena, struct psock_decoded *ret_decoded);
+  /**
+   * What the messages are, so that handlers for others are refused: messages
+   * of one type have the same pointer, for protobuf that of their descriptor.
+   * NULL: it is not said.
+   */
+  const void *type;
 };
 
 PSOCK_END_DECLS

@@ -33,6 +33,7 @@ struct psock_dispatch_row {
 /** Generated; constant. */
 struct psock_dispatch_table {
   size_t size;        /* sizeof(struct psock_dispatch_table) */
+  const void *type;   /* of the messages, as in struct psock_codec */
   size_t case_offset; /* where the message says which field is set */
   const struct psock_dispatch_row *rows; /* by rising field number */
   size_t row_count;

@@ -272,6 +272,16 @@ PSOCK_INLINE void *psock_decode_alloc(
   return psock_decode_more(decoder, length);
 }
 
+/* The arrays of a message with many repeated fields; empty. */
+PSOCK_INLINE struct psock_array *psock_decode_arrays(
+    struct psock_decoder *decoder, size_t count) {
+  struct psock_array *arrays =
+      (struct psock_array *)psock_decode_alloc(decoder, count * sizeof *arrays);
+  if (arrays != NULL)
+    memset(arrays, 0, count * sizeof *arrays);
+  return arrays;
+}
+
 /* Reads a tag; there is at least one byte. */
 PSOCK_INLINE const uint8_t *psock_decode_tag(
     const uint8_t *at, const uint8_t *end, uint64_t *ret_tag) {

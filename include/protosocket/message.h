@@ -57,6 +57,9 @@ struct psock_message_type {
       struct psock_decoder *decoder, const uint8_t *at, const uint8_t *end);
   /* A message in which nothing is set, as FOO__INIT has it. */
   const void *initial;
+  /* How many fields `encode` and `decode` know; the descriptor has as many, or
+   * was made of another version of the schema. */
+  size_t field_count;
   /* The fields that are marked as id and as control code. NULL: none is; only
    * one with an id can have a code. */
   const struct psock_call_field *id;

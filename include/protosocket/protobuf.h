@@ -39,7 +39,8 @@ struct psock_protobuf_options {
  * (PSOCK_EMALFORMED) or, where the schema asks for that, no UTF-8
  * (PSOCK_EUTF8). `options` may be NULL. Any thread.
  *
- * Returns 0, PSOCK_EINVAL or PSOCK_ENOMEM.
+ * Returns 0, PSOCK_EINVAL, also for generated code of another version of the
+ * schema than its descriptor is of, or PSOCK_ENOMEM.
  */
 PSOCK_API PSOCK_NODISCARD int psock_protobuf_codec_new(
     const struct psock_message_type *type,

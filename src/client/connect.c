@@ -45,7 +45,7 @@ int psock_connect(psock_loop *loop, const struct psock_address *address,
     const struct psock_connection_options *given,
     psock_connection **ret_connection) {
   if (!psock_connection_options_are_valid(given) ||
-      !psock_reactor_is_valid(&given->reactor))
+      !psock_reactor_is_valid(&given->reactor, given->inbound))
     return PSOCK_EINVAL;
   struct psock_connection_options options;
   psock_options_copy(&options, sizeof options, given, given->size);

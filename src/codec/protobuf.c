@@ -291,7 +291,9 @@ static bool type_is_valid(const struct psock_message_type *type) {
   return type != NULL &&
          type->size >= PSOCK_SIZE_THROUGH(struct psock_message_type, code) &&
          type->descriptor != NULL &&
-         type->descriptor->magic == PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC;
+         type->descriptor->magic == PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC &&
+         (type->decode == NULL ||
+             type->field_count == type->descriptor->n_fields);
 }
 
 int psock_protobuf_codec_new(const struct psock_message_type *type,
@@ -306,7 +308,10 @@ int psock_protobuf_codec_new(const struct psock_message_type *type,
   if (self == NULL)
     return PSOCK_ENOMEM;
   *self = (struct protobuf_codec){
-      .codec = {.size = sizeof self->codec, .encode = encode, .decode = decode},
+      .codec = {.size = sizeof self->codec,
+          .encode = encode,
+          .decode = decode,
+          .type = type->descriptor},
       .max_depth = options.max_depth,
       .max_message = options.max_message,
       .memory_factor = options.memory_factor,

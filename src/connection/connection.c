@@ -275,17 +275,27 @@ static void end_owned(struct psock_owned *owned) {
 static const struct psock_reactor_ops silent = {.size = sizeof silent};
 
 /* Generated handlers begin with their size; a forgotten one would leave every
- * message without a handler, and without a word. */
-static bool handlers_are_valid(const psock_reactor *reactor) {
+ * message without a handler, and without a word. And they can only be given
+ * messages of their type. */
+static bool handlers_are_valid(
+    const psock_reactor *reactor, const psock_codec *inbound) {
+  const struct psock_dispatch_table *dispatch = reactor->dispatch;
+  const void *type = NULL;
   size_t size = 0;
   if (reactor->handlers != NULL)
     memcpy(&size, reactor->handlers, sizeof size);
-  return size > 0 && reactor->dispatch->size >=
-                         PSOCK_SIZE_THROUGH(struct psock_dispatch_table, rest);
+  if (inbound != NULL &&
+      inbound->size >= PSOCK_SIZE_THROUGH(struct psock_codec, type))
+    type = inbound->type;
+  return size > 0 &&
+         dispatch->size >=
+             PSOCK_SIZE_THROUGH(struct psock_dispatch_table, rest) &&
+         (type == NULL || type == dispatch->type);
 }
 
-bool psock_reactor_is_valid(const psock_reactor *reactor) {
-  if (reactor->dispatch != NULL && !handlers_are_valid(reactor))
+bool psock_reactor_is_valid(
+    const psock_reactor *reactor, const psock_codec *inbound) {
+  if (reactor->dispatch != NULL && !handlers_are_valid(reactor, inbound))
     return false;
   if (reactor->ops == NULL)
     return reactor->dispatch != NULL;
@@ -394,7 +404,7 @@ int psock_connection_new(psock_loop *loop, psock_transport *transport,
     psock_connection **ret_connection) {
   if (!psock_connection_options_are_valid(options) ||
       !transport_is_valid(transport) ||
-      !psock_reactor_is_valid(&options->reactor))
+      !psock_reactor_is_valid(&options->reactor, options->inbound))
     return PSOCK_EINVAL;
   return psock_connection_make(loop, transport, options, ret_connection);
 }

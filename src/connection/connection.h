@@ -108,7 +108,8 @@ int psock_connection_make(psock_loop *loop, psock_transport *transport,
 /* Whether they can be used; for options, but for the reactor. */
 bool psock_connection_options_are_valid(
     const struct psock_connection_options *options);
-bool psock_reactor_is_valid(const psock_reactor *reactor);
+bool psock_reactor_is_valid(
+    const psock_reactor *reactor, const psock_codec *inbound);
 /* Takes a valid one, or none. */
 void psock_connection_set_reactor(
     psock_connection *connection, const psock_reactor *reactor);

@@ -204,7 +204,8 @@ static void introduce(psock_listener *listener, psock_connection *connection) {
       listener->options.accepted(listener->options.data, connection, &reactor);
   if (connection->state == PSOCK_ENDED) {
     listener->stats.refused++;
-  } else if (refused != 0 || !psock_reactor_is_valid(&reactor)) {
+  } else if (refused != 0 ||
+             !psock_reactor_is_valid(&reactor, connection->inbound)) {
     if (refused == 0)
       psock_log(listener->loop, PSOCK_LOG_ERROR,
           "accepted() gave no reactor, or one that is not complete");

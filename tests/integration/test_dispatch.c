@@ -218,6 +218,14 @@ START_TEST(incomplete_reactors) {
     ck_assert_int_eq(
         psock_connection_new(loop, near, &options, &connection), PSOCK_EINVAL);
   }
+  /* Handlers of another type than the codec's. */
+  psock_codec *other;
+  ck_assert_int_eq(psock_protobuf_codec_new(&request__type, NULL, &other), 0);
+  options.inbound = other;
+  options.reactor = response__reactor(&good, NULL);
+  ck_assert_int_eq(
+      psock_connection_new(loop, near, &options, &connection), PSOCK_EINVAL);
+  psock_protobuf_codec_free(other);
   ck_assert_ptr_null(connection);
   near->ops->free(near);
   far->ops->free(far);

@@ -413,6 +413,10 @@ START_TEST(bad_types) {
   ck_assert_int_eq(psock_protobuf_codec_new(NULL, NULL, &codec), PSOCK_EINVAL);
   type.size = offsetof(struct psock_message_type, code);
   ck_assert_int_eq(psock_protobuf_codec_new(&type, NULL, &codec), PSOCK_EINVAL);
+  /* Code for another version of the schema. */
+  type = codec__plain__type;
+  type.field_count--;
+  ck_assert_int_eq(psock_protobuf_codec_new(&type, NULL, &codec), PSOCK_EINVAL);
   type = psock_message_type_of(NULL);
   ck_assert_int_eq(psock_protobuf_codec_new(&type, NULL, &codec), PSOCK_EINVAL);
   ck_assert_ptr_null(codec);

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "check.h"
 #include "dispatch.h"
+#include "error.h"
 #include "memory.h"
+#include "names.h"
 #include "register.h"
+#include <string.h>
 
 /*
  * The names in C of what we generate. Each is taken in the register, which
@@ -72,11 +75,52 @@ static void claim_service(const struct service *service) {
     claim_method(&service->methods[i]);
 }
 
+/* Whether the name of a file can stand in a comment and between quotes. */
+static bool is_harmless(const char *name) {
+  for (const char *at = name; *at != '\0'; at++)
+    if ((unsigned char)*at < ' ' || *at == '"' || *at == '\\' || *at == '*')
+      return false;
+  return true;
+}
+
+/* A package, with dots between its parts. */
+static bool is_package(const char *text) {
+  while (*text != '\0') {
+    size_t length = strcspn(text, ".");
+    if (!names_is_identifier(text_format("%.*s", (int)length, text)))
+      return false;
+    text += length + (text[length] == '.');
+  }
+  return true;
+}
+
+/* What gets into C as it is written. */
+static void check_text(const struct file *file) {
+  const struct location top = {file, 1};
+  if (!is_harmless(file->name))
+    error_at(top, "the file's name cannot stand in C: leave out control "
+                  "characters and \" \\ *");
+  if (file->c_package != NULL && !is_package(file->c_package))
+    error_at(top,
+        "the option (pb_c_file).c_package %s is no package: give it "
+        "identifiers with dots between them",
+        text_quote(file->c_package));
+  for (size_t i = 0; i < file->message_count; i++) {
+    const struct message *message = file->messages[i];
+    if (!names_is_identifier(message->c_base))
+      error_at(message->at,
+          "the option (pb_c_msg).base_field_name of message %s is %s, which "
+          "is no identifier: name a member",
+          message->full_name, text_quote(message->c_base));
+  }
+}
+
 void check_names(const struct file *file) {
   static const char *const of_file[] = {"__schema", "__schema__bytes", NULL};
   const struct location top = {file, 1};
   if (file->no_generate)
     return;
+  check_text(file);
   if (file->embed_descriptor)
     register_names(
         NULL, file->c_lower, of_file, text_format("file %s", file->name), top);

@@ -43,48 +43,59 @@ static void check_options(const struct method *method) {
         method->name, text_quote(method->wire_name));
 }
 
-static void check_pair(
-    const struct method *method, const struct method *earlier) {
-  const char *name = method_wire_name(method);
-  const char *other = method_wire_name(earlier);
-  if (method_number(method) != method_number(earlier))
+/* A method with what it is called on the wire. */
+struct call {
+  const struct method *method;
+  const char *name;
+  uint32_t number;
+};
+
+static void check_pair(const struct call *later, const struct call *earlier) {
+  if (later->number != earlier->number)
     return;
-  if (strcmp(name, other) == 0)
-    error_at(method->at,
+  if (strcmp(later->name, earlier->name) == 0)
+    error_at(later->method->at,
         "method %s is called %s on the wire, as is %s of service "
         "%s in line %u: give one of them another wire_name",
-        method->name, text_quote(name), earlier->name,
-        earlier->service->full_name, earlier->at.line);
+        later->method->name, text_quote(later->name), earlier->method->name,
+        earlier->method->service->full_name, earlier->method->at.line);
   else
-    error_at(method->at,
+    error_at(later->method->at,
         "methods %s and %s (in line %u) have the same number on the wire, "
         "0x%08x: give one of them another name there with "
         "(protosocket.method).wire_name",
-        text_quote(name), text_quote(other), earlier->at.line,
-        (unsigned)method_number(method));
+        text_quote(later->name), text_quote(earlier->name),
+        earlier->method->at.line, (unsigned)later->number);
 }
 
-/* Compares `method` with those in front of it, in the order of the file. */
-static void check_number(const struct file *file, const struct method *method) {
-  if (method_number(method) == 0)
-    error_at(method->at,
-        "method %s has the number 0 on the wire, which stands for none: give "
-        "it another name there with (protosocket.method).wire_name",
-        text_quote(method_wire_name(method)));
+/* All methods of the file, as declared. */
+static size_t list_calls(const struct file *file, struct call **ret_calls) {
+  size_t count = 0, filled = 0;
   for (size_t i = 0; i < file->service_count; i++)
-    for (size_t k = 0; k < file->services[i].method_count; k++) {
-      const struct method *earlier = &file->services[i].methods[k];
-      if (earlier == method)
-        return;
-      check_pair(method, earlier);
-    }
-}
-
-void check_services(const struct file *file) {
+    count += file->services[i].method_count;
+  struct call *calls = memory_new(count, sizeof *calls);
   for (size_t i = 0; i < file->service_count; i++)
     for (size_t k = 0; k < file->services[i].method_count; k++) {
       const struct method *method = &file->services[i].methods[k];
-      check_options(method);
-      check_number(file, method);
+      calls[filled++] = (struct call){.method = method,
+          .name = method_wire_name(method),
+          .number = method_number(method)};
     }
+  *ret_calls = calls;
+  return count;
+}
+
+void check_services(const struct file *file) {
+  struct call *calls;
+  size_t count = list_calls(file, &calls);
+  for (size_t i = 0; i < count; i++) {
+    check_options(calls[i].method);
+    if (calls[i].number == 0)
+      error_at(calls[i].method->at,
+          "method %s has the number 0 on the wire, which stands for none: "
+          "give it another name there with (protosocket.method).wire_name",
+          text_quote(calls[i].name));
+    for (size_t k = 0; k < i; k++)
+      check_pair(&calls[i], &calls[k]);
+  }
 }

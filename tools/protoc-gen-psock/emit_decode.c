@@ -23,6 +23,29 @@ static bool is_required(const struct field *field) {
   return field->kind == FIELD_REQUIRED && !field->has_default;
 }
 
+/* How many repeated fields collect their values on the stack; more do it in
+ * the message's memory, or a schema could make a decoder's frame so large that
+ * a message within the limit of depth overflows the stack. */
+enum { STACK_ARRAYS = 8 };
+
+static unsigned count_repeated(const struct message *message) {
+  unsigned count = 0;
+  for (size_t i = 0; i < message->field_count; i++)
+    count += message->by_number[i]->kind == FIELD_REPEATED;
+  return count;
+}
+
+/* What collects the values of a repeated field. */
+static const char *array_of(const struct field *field) {
+  const struct message *message = field->message;
+  unsigned index = 0;
+  if (count_repeated(message) <= STACK_ARRAYS)
+    return text_format("%s_array", field->c_name);
+  for (size_t i = 0; message->by_number[i] != field; i++)
+    index += message->by_number[i]->kind == FIELD_REPEATED;
+  return text_format("arrays[%u]", index);
+}
+
 static unsigned count_required(const struct message *message) {
   unsigned count = 0;
   for (size_t i = 0; i < message->field_count; i++)
@@ -94,31 +117,29 @@ static void emit_indirect(
 }
 
 static void emit_repeated(struct printer *printer, const struct field *field) {
-  const char *name = field->c_name;
+  const char *array = array_of(field);
   const char *constant = type_of(field)->constant;
   print(printer, "case %s:\n", emit_tag(field));
   print_open(printer);
   if (field->value != NULL)
     print_line(printer,
-        "at = psock_decode_messages(decoder, at, end, %s, %s, &%s_array);",
-        emit_tag(field), emit_decoder(field), name);
+        "at = psock_decode_messages(decoder, at, end, %s, %s, &%s);",
+        emit_tag(field), emit_decoder(field), array);
   else if (field->check_utf8)
-    print_line(printer,
-        "at = psock_decode_utf8s(decoder, at, end, %s, &%s_array);",
-        emit_tag(field), name);
+    print_line(printer, "at = psock_decode_utf8s(decoder, at, end, %s, &%s);",
+        emit_tag(field), array);
   else
     print_line(printer,
-        "at = psock_decode_repeated(decoder, at, end, %s, %s, &%s_array);",
-        emit_tag(field), constant, name);
+        "at = psock_decode_repeated(decoder, at, end, %s, %s, &%s);",
+        emit_tag(field), constant, array);
   print(printer, "break;\n");
   print_close(printer, "");
   if (!field_is_packable(field))
     return;
   print(printer, "case %s:\n", emit_counted_tag(field));
   print_open(printer);
-  print_line(printer,
-      "at = psock_decode_packed(decoder, at, end, %s, &%s_array);", constant,
-      name);
+  print_line(printer, "at = psock_decode_packed(decoder, at, end, %s, &%s);",
+      constant, array);
   print(printer, "break;\n");
   print_close(printer, "");
 }
@@ -155,18 +176,24 @@ static void emit_switch(
 static void emit_variables(
     struct printer *printer, const struct message *message) {
   unsigned required = count_required(message);
+  unsigned repeated = count_repeated(message);
   print(printer, "struct psock_array unknown = {0};\n");
-  for (size_t i = 0; i < message->field_count; i++)
+  for (size_t i = 0; repeated <= STACK_ARRAYS && i < message->field_count; i++)
     if (message->by_number[i]->kind == FIELD_REPEATED)
-      print_line(printer, "struct psock_array %s_array = {0};",
-          message->by_number[i]->c_name);
+      print_line(printer, "struct psock_array %s = {0};",
+          array_of(message->by_number[i]));
+  if (repeated > STACK_ARRAYS)
+    print(printer,
+        "struct psock_array *arrays = psock_decode_arrays(decoder, %u);\n",
+        repeated);
   if (required > BITS)
     print(printer, "uint32_t have[%u] = {0};\n", (required + BITS - 1) / BITS);
   else if (required > 0)
     print(printer, "uint32_t have = 0;\n");
   print_line(printer, "%s *m = psock_decode_alloc(decoder, sizeof *m);",
       message->c_type);
-  print(printer, "if (m == NULL)\n  return NULL;\n");
+  print(printer, "if (%sm == NULL)\n  return NULL;\n",
+      repeated > STACK_ARRAYS ? "arrays == NULL || " : "");
   print_line(printer, "*m = %s__initial;", message->c_lower);
 }
 
@@ -193,10 +220,8 @@ static void emit_end(struct printer *printer, const struct message *message) {
     const struct field *field = message->by_number[i];
     if (field->kind != FIELD_REPEATED)
       continue;
-    print_line(
-        printer, "m->%s = %s_array.count;", field->c_count, field->c_name);
-    print_line(
-        printer, "m->%s = %s_array.items;", field->c_name, field->c_name);
+    print_line(printer, "m->%s = %s.count;", field->c_count, array_of(field));
+    print_line(printer, "m->%s = %s.items;", field->c_name, array_of(field));
   }
   print_line(printer, "m->%s.n_unknown_fields = (unsigned)unknown.count;",
       message->c_base);

@@ -160,7 +160,7 @@ void emit_dispatch_source(
   print_gap(printer);
   print_bracket(printer,
       text_format("const struct psock_dispatch_table %s__dispatch = {", lower),
-      text_format("sizeof(struct psock_dispatch_table), offsetof(%s, %s), "
-                  "%s__rows, %zu, %s__rest};",
-          message->c_type, oneof->c_case, lower, rows, lower));
+      text_format("sizeof(struct psock_dispatch_table), &%s__descriptor, "
+                  "offsetof(%s, %s), %s__rows, %zu, %s__rest};",
+          lower, message->c_type, oneof->c_case, lower, rows, lower));
 }

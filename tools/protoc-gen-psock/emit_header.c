@@ -137,9 +137,11 @@ void emit_header(struct printer *printer, const struct file *file) {
   print(printer, "#ifndef PSOCK_%s\n#define PSOCK_%s\n\n", file->c_upper,
       file->c_upper);
   emit_includes(printer, file);
-  print(printer, "\n#if PSOCK_GENERATED_VERSION < " GENERATED_VERSION
-                 " || PSOCK_GENERATED_OLDEST > " GENERATED_VERSION "\n");
-  print(printer, "#error \"made for another version of protosocket: run "
+  print(printer, "\n#if PSOCK_GENERATED_VERSION < " GENERATED_VERSION "\n"
+                 "#error \"protosocket's headers are older than the "
+                 "protoc-gen-psock that made this\"\n"
+                 "#elif PSOCK_GENERATED_OLDEST > " GENERATED_VERSION "\n"
+                 "#error \"made by a protoc-gen-psock that is too old: run "
                  "protoc again\"\n"
                  "#endif\n\n");
   emit_begin(printer, file);

@@ -75,8 +75,8 @@ static void print_send(struct printer *printer, const struct method *method,
   print_note(
       printer, text_format("Sends a %s of %s in `call`.", what, method->name));
   print_bracket(printer,
-      text_format("%s int %s__%s(", emit_inline(method->deprecated),
-          method->c_lower, verb),
+      text_format("PSOCK_NODISCARD %s int %s__%s(",
+          emit_inline(method->deprecated), method->c_lower, verb),
       text_format("psock_call *call, const %s *%s) {", type->c_type, what));
   print_open(printer);
   print_line(printer, "return psock_call_send(call, %s);", what);
@@ -108,8 +108,8 @@ static void print_caller(struct printer *printer, const struct method *method,
   print_note(printer,
       text_format("Calls %s: see psock_caller_%s.", method->name, verb));
   print_bracket(printer,
-      text_format("%s int %s__%s(", emit_inline(method->deprecated),
-          method->c_lower, verb),
+      text_format("PSOCK_NODISCARD %s int %s__%s(",
+          emit_inline(method->deprecated), method->c_lower, verb),
       text_format("psock_caller *caller, %s"
                   "const struct psock_call_options *options, "
                   "const struct %s__events *events, void *data%s) {",

@@ -72,11 +72,11 @@ static void emit_type_definition(
   print_line(printer, "const struct psock_message_type %s__type = {", name);
   print_line(printer,
       "    sizeof(struct psock_message_type), &%s__descriptor, %s__encode, "
-      "%s__decode, &%s__initial, %s%s%s, %s%s%s};",
-      name, name, name, name, message->id != NULL ? "&" : "NULL",
-      message->id != NULL ? name : "", message->id != NULL ? "__id" : "",
-      message->code != NULL ? "&" : "NULL", message->code != NULL ? name : "",
-      message->code != NULL ? "__code" : "");
+      "%s__decode, &%s__initial, %zu, %s%s%s, %s%s%s};",
+      name, name, name, name, message->field_count,
+      message->id != NULL ? "&" : "NULL", message->id != NULL ? name : "",
+      message->id != NULL ? "__id" : "", message->code != NULL ? "&" : "NULL",
+      message->code != NULL ? name : "", message->code != NULL ? "__code" : "");
 }
 
 void emit_source(struct printer *printer, const struct file *file) {

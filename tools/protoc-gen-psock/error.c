@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "error.h"
 #include "memory.h"
+#include "print.h"
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,14 +56,16 @@ size_t error_count(void) {
 }
 
 char *error_text(void) {
-  char *text = text_format("%zu %s", count, count == 1 ? "error" : "errors");
+  struct printer printer = {0};
   qsort(errors, count, sizeof *errors, compare);
+  print(&printer, "%zu %s", count, count == 1 ? "error" : "errors");
   for (size_t i = 0; i < count; i++) {
     const struct error *error = &errors[i];
-    text = error->at.file == NULL
-               ? text_format("%s\n%s", text, error->text)
-               : text_format("%s\n%s:%u: %s", text, error->at.file->name,
-                     error->at.line, error->text);
+    if (error->at.file == NULL)
+      print(&printer, "\n%s", error->text);
+    else
+      print(&printer, "\n%s:%u: %s", error->at.file->name, error->at.line,
+          error->text);
   }
-  return text;
+  return printer.text;
 }

@@ -170,14 +170,15 @@ enum file_dispatch {
 };
 
 struct file {
-  const char *name;    /* dir/echo.proto */
-  const char *stem;    /* dir/echo: with .pb-c.h, what protoc-c makes of it */
-  const char *c_lower; /* dir__echo, as in dir__echo__schema */
-  const char *c_upper; /* DIR__ECHO_PROTO, as in its guard */
-  const char *package; /* "" if there is none */
-  int syntax;          /* 2 or 3; 0: another, which is an error already */
-  bool generate;       /* protoc asks for it */
-  bool no_generate;    /* protoc-c makes nothing of it, and neither do we */
+  const char *name;      /* dir/echo.proto */
+  const char *stem;      /* dir/echo: with .pb-c.h, what protoc-c makes of it */
+  const char *c_lower;   /* dir__echo, as in dir__echo__schema */
+  const char *c_upper;   /* DIR__ECHO_PROTO, as in its guard */
+  const char *package;   /* "" if there is none */
+  int syntax;            /* 2 or 3; 0: another, which is an error already */
+  bool generate;         /* protoc asks for it */
+  const char *c_package; /* the option, or NULL */
+  bool no_generate;      /* protoc-c makes nothing of it, and neither do we */
   bool deprecated;
   struct file **imports;
   size_t import_count;

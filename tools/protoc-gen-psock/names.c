@@ -28,12 +28,24 @@ static const char keywords[] =
 bool names_is_among(const char *word, const char *words) {
   const char *found = words;
   size_t length = strlen(word);
-  while ((found = strstr(found, word)) != NULL) {
+  while (length > 0 && (found = strstr(found, word)) != NULL) {
     if (found > words && found[-1] == ' ' && found[length] == ' ')
-      return length > 0;
+      return true;
     found++;
   }
   return false;
+}
+
+static bool is_letter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+
+bool names_is_identifier(const char *text) {
+  if (!is_letter(*text))
+    return false;
+  while (is_letter(*text) || (*text >= '0' && *text <= '9'))
+    text++;
+  return *text == '\0';
 }
 
 /* Separates words by underscores, and brings letters to one case. */

@@ -31,6 +31,8 @@ const char *names_stem(const char *file_name);
  * an underscore, and a folder's end two. */
 const char *names_file(const char *file_name);
 
+bool names_is_identifier(const char *text);
+
 /* Whether `word` is one of `words`, which have a space around each. */
 bool names_is_among(const char *word, const char *words);
 

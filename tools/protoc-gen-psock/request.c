@@ -161,6 +161,7 @@ static void set_file_options(
   if (options->c != NULL) {
     file->no_generate = options->c->no_generate;
     source->c_package = options->c->c_package;
+    file->c_package = options->c->c_package;
     source->const_strings = options->c->const_strings;
     source->use_oneof_field_name = options->c->use_oneof_field_name;
   }

@@ -73,4 +73,4 @@ static void *hello__decode(
 
 const struct psock_message_type hello__type = {
     sizeof(struct psock_message_type), &hello__descriptor, hello__encode,
-    hello__decode, &hello__initial, NULL, NULL};
+    hello__decode, &hello__initial, 1, NULL, NULL};

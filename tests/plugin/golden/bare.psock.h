@@ -6,8 +6,10 @@
 #include <protosocket/message.h>
 #include <protosocket/schema.h>
 
-#if PSOCK_GENERATED_VERSION < 1 || PSOCK_GENERATED_OLDEST > 1
-#error "made for another version of protosocket: run protoc again"
+#if PSOCK_GENERATED_VERSION < 1
+#error "protosocket's headers are older than the protoc-gen-psock that made this"
+#elif PSOCK_GENERATED_OLDEST > 1
+#error "made by a protoc-gen-psock that is too old: run protoc again"
 #endif
 
 PSOCK_BEGIN_DECLS

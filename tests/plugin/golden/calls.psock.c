@@ -91,7 +91,7 @@ static const struct psock_call_field golden__calls__request__code = {
 const struct psock_message_type golden__calls__request__type = {
     sizeof(struct psock_message_type), &golden__calls__request__descriptor,
     golden__calls__request__encode, golden__calls__request__decode,
-    &golden__calls__request__initial, &golden__calls__request__id,
+    &golden__calls__request__initial, 3, &golden__calls__request__id,
     &golden__calls__request__code};
 
 /* ---- Golden__Calls__Response ---- */
@@ -155,5 +155,5 @@ static const struct psock_call_field golden__calls__response__code = {
 const struct psock_message_type golden__calls__response__type = {
     sizeof(struct psock_message_type), &golden__calls__response__descriptor,
     golden__calls__response__encode, golden__calls__response__decode,
-    &golden__calls__response__initial, &golden__calls__response__id,
+    &golden__calls__response__initial, 2, &golden__calls__response__id,
     &golden__calls__response__code};

@@ -244,14 +244,14 @@ static const struct psock_dispatch_row golden__dispatch__event__rows[] = {
 };
 
 const struct psock_dispatch_table golden__dispatch__event__dispatch = {
-    sizeof(struct psock_dispatch_table), offsetof(Golden__Dispatch__Event,
-    kind_case), golden__dispatch__event__rows, 8,
-    golden__dispatch__event__rest};
+    sizeof(struct psock_dispatch_table), &golden__dispatch__event__descriptor,
+    offsetof(Golden__Dispatch__Event, kind_case), golden__dispatch__event__rows,
+    8, golden__dispatch__event__rest};
 
 const struct psock_message_type golden__dispatch__event__type = {
     sizeof(struct psock_message_type), &golden__dispatch__event__descriptor,
     golden__dispatch__event__encode, golden__dispatch__event__decode,
-    &golden__dispatch__event__initial, NULL, NULL};
+    &golden__dispatch__event__initial, 9, NULL, NULL};
 
 /* ---- Golden__Dispatch__Visit ---- */
 
@@ -311,7 +311,7 @@ static void *golden__dispatch__visit__decode(
 const struct psock_message_type golden__dispatch__visit__type = {
     sizeof(struct psock_message_type), &golden__dispatch__visit__descriptor,
     golden__dispatch__visit__encode, golden__dispatch__visit__decode,
-    &golden__dispatch__visit__initial, NULL, NULL};
+    &golden__dispatch__visit__initial, 2, NULL, NULL};
 
 /* ---- Golden__Dispatch__Node ---- */
 
@@ -424,13 +424,14 @@ static const struct psock_dispatch_row golden__dispatch__node__rows[] = {
 };
 
 const struct psock_dispatch_table golden__dispatch__node__dispatch = {
-    sizeof(struct psock_dispatch_table), offsetof(Golden__Dispatch__Node,
-    kind_case), golden__dispatch__node__rows, 2, golden__dispatch__node__rest};
+    sizeof(struct psock_dispatch_table), &golden__dispatch__node__descriptor,
+    offsetof(Golden__Dispatch__Node, kind_case), golden__dispatch__node__rows,
+    2, golden__dispatch__node__rest};
 
 const struct psock_message_type golden__dispatch__node__type = {
     sizeof(struct psock_message_type), &golden__dispatch__node__descriptor,
     golden__dispatch__node__encode, golden__dispatch__node__decode,
-    &golden__dispatch__node__initial, NULL, NULL};
+    &golden__dispatch__node__initial, 3, NULL, NULL};
 
 /* ---- Golden__Dispatch__Node__NamedEntry ---- */
 
@@ -501,4 +502,4 @@ const struct psock_message_type golden__dispatch__node__named_entry__type = {
     &golden__dispatch__node__named_entry__descriptor,
     golden__dispatch__node__named_entry__encode,
     golden__dispatch__node__named_entry__decode,
-    &golden__dispatch__node__named_entry__initial, NULL, NULL};
+    &golden__dispatch__node__named_entry__initial, 2, NULL, NULL};

@@ -123,7 +123,7 @@ static void *golden__options__names__decode(
 const struct psock_message_type golden__options__names__type = {
     sizeof(struct psock_message_type), &golden__options__names__descriptor,
     golden__options__names__encode, golden__options__names__decode,
-    &golden__options__names__initial, NULL, NULL};
+    &golden__options__names__initial, 4, NULL, NULL};
 
 /* ---- Golden__Options__Names__PairsEntry ---- */
 
@@ -190,7 +190,7 @@ const struct psock_message_type golden__options__names__pairs_entry__type = {
     &golden__options__names__pairs_entry__descriptor,
     golden__options__names__pairs_entry__encode,
     golden__options__names__pairs_entry__decode,
-    &golden__options__names__pairs_entry__initial, NULL, NULL};
+    &golden__options__names__pairs_entry__initial, 2, NULL, NULL};
 
 /* ---- Golden__Options__Holder ---- */
 
@@ -246,7 +246,7 @@ static void *golden__options__holder__decode(
 const struct psock_message_type golden__options__holder__type = {
     sizeof(struct psock_message_type), &golden__options__holder__descriptor,
     golden__options__holder__encode, golden__options__holder__decode,
-    &golden__options__holder__initial, NULL, NULL};
+    &golden__options__holder__initial, 1, NULL, NULL};
 
 /* ---- Golden__Options__Held ---- */
 
@@ -321,13 +321,14 @@ static const struct psock_dispatch_row golden__options__held__rows[] = {
 };
 
 const struct psock_dispatch_table golden__options__held__dispatch = {
-    sizeof(struct psock_dispatch_table), offsetof(Golden__Options__Held,
-    choice_case), golden__options__held__rows, 1, golden__options__held__rest};
+    sizeof(struct psock_dispatch_table), &golden__options__held__descriptor,
+    offsetof(Golden__Options__Held, choice_case), golden__options__held__rows,
+    1, golden__options__held__rest};
 
 const struct psock_message_type golden__options__held__type = {
     sizeof(struct psock_message_type), &golden__options__held__descriptor,
     golden__options__held__encode, golden__options__held__decode,
-    &golden__options__held__initial, NULL, NULL};
+    &golden__options__held__initial, 1, NULL, NULL};
 
 /* ---- Golden__Options__Silent ---- */
 
@@ -381,7 +382,7 @@ static void *golden__options__silent__decode(
 const struct psock_message_type golden__options__silent__type = {
     sizeof(struct psock_message_type), &golden__options__silent__descriptor,
     golden__options__silent__encode, golden__options__silent__decode,
-    &golden__options__silent__initial, NULL, NULL};
+    &golden__options__silent__initial, 1, NULL, NULL};
 
 /* ---- Golden__Options__Second ---- */
 
@@ -457,11 +458,11 @@ static const struct psock_dispatch_row golden__options__second__rows[] = {
 };
 
 const struct psock_dispatch_table golden__options__second__dispatch = {
-    sizeof(struct psock_dispatch_table), offsetof(Golden__Options__Second,
-    second_case), golden__options__second__rows, 1,
-    golden__options__second__rest};
+    sizeof(struct psock_dispatch_table), &golden__options__second__descriptor,
+    offsetof(Golden__Options__Second, second_case),
+    golden__options__second__rows, 1, golden__options__second__rest};
 
 const struct psock_message_type golden__options__second__type = {
     sizeof(struct psock_message_type), &golden__options__second__descriptor,
     golden__options__second__encode, golden__options__second__decode,
-    &golden__options__second__initial, NULL, NULL};
+    &golden__options__second__initial, 2, NULL, NULL};

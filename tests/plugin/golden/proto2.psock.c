@@ -180,7 +180,7 @@ static void *golden__proto2__settings__decode(
 const struct psock_message_type golden__proto2__settings__type = {
     sizeof(struct psock_message_type), &golden__proto2__settings__descriptor,
     golden__proto2__settings__encode, golden__proto2__settings__decode,
-    &golden__proto2__settings__initial, NULL, NULL};
+    &golden__proto2__settings__initial, 10, NULL, NULL};
 
 /* ---- Golden__Proto2__Settings__Limit ---- */
 
@@ -237,4 +237,4 @@ const struct psock_message_type golden__proto2__settings__limit__type = {
     &golden__proto2__settings__limit__descriptor,
     golden__proto2__settings__limit__encode,
     golden__proto2__settings__limit__decode,
-    &golden__proto2__settings__limit__initial, NULL, NULL};
+    &golden__proto2__settings__limit__initial, 2, NULL, NULL};

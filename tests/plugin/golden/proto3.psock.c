@@ -182,7 +182,7 @@ static void *golden__proto3__scalars__decode(
 const struct psock_message_type golden__proto3__scalars__type = {
     sizeof(struct psock_message_type), &golden__proto3__scalars__descriptor,
     golden__proto3__scalars__encode, golden__proto3__scalars__decode,
-    &golden__proto3__scalars__initial, NULL, NULL};
+    &golden__proto3__scalars__initial, 18, NULL, NULL};
 
 /* ---- Golden__Proto3__Lists ---- */
 
@@ -343,7 +343,7 @@ static void *golden__proto3__lists__decode(
 const struct psock_message_type golden__proto3__lists__type = {
     sizeof(struct psock_message_type), &golden__proto3__lists__descriptor,
     golden__proto3__lists__encode, golden__proto3__lists__decode,
-    &golden__proto3__lists__initial, NULL, NULL};
+    &golden__proto3__lists__initial, 8, NULL, NULL};
 
 /* ---- Golden__Proto3__Lists__ByNameEntry ---- */
 
@@ -414,7 +414,7 @@ const struct psock_message_type golden__proto3__lists__by_name_entry__type = {
     &golden__proto3__lists__by_name_entry__descriptor,
     golden__proto3__lists__by_name_entry__encode,
     golden__proto3__lists__by_name_entry__decode,
-    &golden__proto3__lists__by_name_entry__initial, NULL, NULL};
+    &golden__proto3__lists__by_name_entry__initial, 2, NULL, NULL};
 
 /* ---- Golden__Proto3__Tree ---- */
 
@@ -564,13 +564,14 @@ static const struct psock_dispatch_row golden__proto3__tree__rows[] = {
 };
 
 const struct psock_dispatch_table golden__proto3__tree__dispatch = {
-    sizeof(struct psock_dispatch_table), offsetof(Golden__Proto3__Tree,
-    leaf_case), golden__proto3__tree__rows, 3, golden__proto3__tree__rest};
+    sizeof(struct psock_dispatch_table), &golden__proto3__tree__descriptor,
+    offsetof(Golden__Proto3__Tree, leaf_case), golden__proto3__tree__rows, 3,
+    golden__proto3__tree__rest};
 
 const struct psock_message_type golden__proto3__tree__type = {
     sizeof(struct psock_message_type), &golden__proto3__tree__descriptor,
     golden__proto3__tree__encode, golden__proto3__tree__decode,
-    &golden__proto3__tree__initial, NULL, NULL};
+    &golden__proto3__tree__initial, 5, NULL, NULL};
 
 /* ---- Golden__Proto3__Empty ---- */
 
@@ -607,4 +608,4 @@ static void *golden__proto3__empty__decode(
 const struct psock_message_type golden__proto3__empty__type = {
     sizeof(struct psock_message_type), &golden__proto3__empty__descriptor,
     golden__proto3__empty__encode, golden__proto3__empty__decode,
-    &golden__proto3__empty__initial, NULL, NULL};
+    &golden__proto3__empty__initial, 0, NULL, NULL};

@@ -91,7 +91,7 @@ static void *golden__item__decode(
 
 const struct psock_message_type golden__item__type = {
     sizeof(struct psock_message_type), &golden__item__descriptor,
-    golden__item__encode, golden__item__decode, &golden__item__initial, NULL,
+    golden__item__encode, golden__item__decode, &golden__item__initial, 1, NULL,
     NULL};
 
 /* ---- Golden__Receipt ---- */
@@ -140,7 +140,7 @@ static void *golden__receipt__decode(
 const struct psock_message_type golden__receipt__type = {
     sizeof(struct psock_message_type), &golden__receipt__descriptor,
     golden__receipt__encode, golden__receipt__decode, &golden__receipt__initial,
-    NULL, NULL};
+    1, NULL, NULL};
 
 static int golden__shop__buy_item__serve(
     const void *handlers, void *state, psock_call *call, const void *request) {

@@ -7,8 +7,10 @@
 #include <protosocket/schema.h>
 #include <protosocket/service.h>
 
-#if PSOCK_GENERATED_VERSION < 1 || PSOCK_GENERATED_OLDEST > 1
-#error "made for another version of protosocket: run protoc again"
+#if PSOCK_GENERATED_VERSION < 1
+#error "protosocket's headers are older than the protoc-gen-psock that made this"
+#elif PSOCK_GENERATED_OLDEST > 1
+#error "made by a protoc-gen-psock that is too old: run protoc again"
 #endif
 
 #if defined(__GNUC__)
@@ -69,7 +71,7 @@ struct golden__shop__handlers {
 };
 
 /** Sends a response of BuyItem in `call`. */
-static inline int golden__shop__buy_item__reply(
+PSOCK_NODISCARD static inline int golden__shop__buy_item__reply(
     psock_call *call, const Golden__Receipt *response) {
   return psock_call_send(call, response);
 }
@@ -83,8 +85,9 @@ struct golden__shop__buy_item__events {
 };
 
 /** Calls BuyItem: see psock_caller_start. */
-static inline int golden__shop__buy_item__start(psock_caller *caller,
-    const Golden__Item *request, const struct psock_call_options *options,
+PSOCK_NODISCARD static inline int golden__shop__buy_item__start(
+    psock_caller *caller, const Golden__Item *request,
+    const struct psock_call_options *options,
     const struct golden__shop__buy_item__events *events, void *data,
     psock_call **ret_call) {
   return psock_caller_start(caller, &golden__shop__buy_item__method, request,
@@ -92,15 +95,16 @@ static inline int golden__shop__buy_item__start(psock_caller *caller,
 }
 
 /** Calls BuyItem: see psock_caller_run. */
-static inline int golden__shop__buy_item__run(psock_caller *caller,
-    const Golden__Item *request, const struct psock_call_options *options,
+PSOCK_NODISCARD static inline int golden__shop__buy_item__run(
+    psock_caller *caller, const Golden__Item *request,
+    const struct psock_call_options *options,
     const struct golden__shop__buy_item__events *events, void *data) {
   return psock_caller_run(caller, &golden__shop__buy_item__method, request,
       options, &events->events, data);
 }
 
 /** Sends a response of Browse in `call`. */
-static inline int golden__shop__browse__reply(
+PSOCK_NODISCARD static inline int golden__shop__browse__reply(
     psock_call *call, const Golden__Item *response) {
   return psock_call_send(call, response);
 }
@@ -113,8 +117,9 @@ struct golden__shop__browse__events {
 };
 
 /** Calls Browse: see psock_caller_start. */
-static inline int golden__shop__browse__start(psock_caller *caller,
-    const Golden__Item *request, const struct psock_call_options *options,
+PSOCK_NODISCARD static inline int golden__shop__browse__start(
+    psock_caller *caller, const Golden__Item *request,
+    const struct psock_call_options *options,
     const struct golden__shop__browse__events *events, void *data,
     psock_call **ret_call) {
   return psock_caller_start(caller, &golden__shop__browse__method, request,
@@ -122,15 +127,16 @@ static inline int golden__shop__browse__start(psock_caller *caller,
 }
 
 /** Calls Browse: see psock_caller_run. */
-static inline int golden__shop__browse__run(psock_caller *caller,
-    const Golden__Item *request, const struct psock_call_options *options,
+PSOCK_NODISCARD static inline int golden__shop__browse__run(
+    psock_caller *caller, const Golden__Item *request,
+    const struct psock_call_options *options,
     const struct golden__shop__browse__events *events, void *data) {
   return psock_caller_run(caller, &golden__shop__browse__method, request,
       options, &events->events, data);
 }
 
 /** Sends a response of Fill in `call`. */
-static inline int golden__shop__fill__reply(
+PSOCK_NODISCARD static inline int golden__shop__fill__reply(
     psock_call *call, const Golden__Receipt *response) {
   return psock_call_send(call, response);
 }
@@ -144,8 +150,8 @@ struct golden__shop__fill__events {
 };
 
 /** Calls Fill: see psock_caller_start. */
-static inline int golden__shop__fill__start(psock_caller *caller,
-    const struct psock_call_options *options,
+PSOCK_NODISCARD static inline int golden__shop__fill__start(
+    psock_caller *caller, const struct psock_call_options *options,
     const struct golden__shop__fill__events *events, void *data,
     psock_call **ret_call) {
   return psock_caller_start(caller, &golden__shop__fill__method, NULL, options,
@@ -153,13 +159,13 @@ static inline int golden__shop__fill__start(psock_caller *caller,
 }
 
 /** Sends a request of Fill in `call`. */
-static inline int golden__shop__fill__send(
+PSOCK_NODISCARD static inline int golden__shop__fill__send(
     psock_call *call, const Golden__Item *request) {
   return psock_call_send(call, request);
 }
 
 /** Sends a response of Haggle in `call`. */
-PSOCK_DEPRECATED static inline int golden__shop__haggle__reply(
+PSOCK_NODISCARD PSOCK_DEPRECATED static inline int golden__shop__haggle__reply(
     psock_call *call, const Golden__Item *response) {
   return psock_call_send(call, response);
 }
@@ -172,7 +178,7 @@ struct golden__shop__haggle__events {
 };
 
 /** Calls Haggle: see psock_caller_start. */
-PSOCK_DEPRECATED static inline int golden__shop__haggle__start(
+PSOCK_NODISCARD PSOCK_DEPRECATED static inline int golden__shop__haggle__start(
     psock_caller *caller, const struct psock_call_options *options,
     const struct golden__shop__haggle__events *events, void *data,
     psock_call **ret_call) {
@@ -181,7 +187,7 @@ PSOCK_DEPRECATED static inline int golden__shop__haggle__start(
 }
 
 /** Sends a request of Haggle in `call`. */
-PSOCK_DEPRECATED static inline int golden__shop__haggle__send(
+PSOCK_NODISCARD PSOCK_DEPRECATED static inline int golden__shop__haggle__send(
     psock_call *call, const Golden__Item *request) {
   return psock_call_send(call, request);
 }
