@@ -14,13 +14,15 @@
  * usual sizes come from a pool that belongs to a loop, and go back there when
  * they are empty, so that memory stays warm and an idle connection holds none.
  *
- * A block is counted: a message that is kept keeps the blocks it lies in.
+ * A block is counted: a message that is kept keeps the blocks it lies in. What
+ * lies behind the struct is aligned for any type.
  */
 struct psock_block {
-  struct psock_block *next; /* in a buffer, an arena, or the pool */
-  uint8_t *data;            /* behind this struct, or memory that was lent */
-  size_t capacity;          /* bytes at data */
-  size_t start;             /* data[start..end) are filled */
+  /* In a buffer, an arena, or the pool. */
+  _Alignas(max_align_t) struct psock_block *next;
+  uint8_t *data;   /* behind this struct, or memory that was lent */
+  size_t capacity; /* bytes at data */
+  size_t start;    /* data[start..end) are filled */
   size_t end;
   struct psock_heap *heap;
   atomic_uint references;

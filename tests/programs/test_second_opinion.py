@@ -169,8 +169,8 @@ def has_any(descriptor, wanted, seen=None):
 INTEGERS = (0, 1, -1, 127, 128, 16383, 16384, (1 << 31) - 1, 1 << 31,
             -(1 << 31), (1 << 32) - 1, 1 << 32, (1 << 63) - 1, 1 << 63,
             -(1 << 63), (1 << 64) - 1)
-REALS = (0.0, -0.0, 1.0, -1.5, 1e-45, 3.4e38, 1e300, float("inf"),
-         float("-inf"), float("nan"))
+REALS = (0.0, -0.0, 1.0, -1.5, 1e-45, 3.4e38, float("inf"), float("-inf"),
+         float("nan"))
 CHARACTERS = "a", "b", " ", "\t", "\0", "\x7f", "ä", "€", "☃", "\uffff", "😀"
 
 
@@ -252,10 +252,10 @@ class Maker:
         if kind == field.CPPTYPE_ENUM:
             return self.enum(field)
         if kind == field.CPPTYPE_FLOAT:
-            value = self.real()
+            value = self.real(REALS)
             return struct.unpack("<f", struct.pack("<f", value))[0]
         if kind == field.CPPTYPE_DOUBLE:
-            return self.real()
+            return self.real(REALS + (1e300, -1e300, 5e-324))
         bits = 32 if kind in (field.CPPTYPE_INT32, field.CPPTYPE_UINT32) else 64
         signed = kind in (field.CPPTYPE_INT32, field.CPPTYPE_INT64)
         return self.integer(bits, signed)
@@ -263,9 +263,9 @@ class Maker:
     def length(self):
         return self.random.choice((0, 1, 2, 5, 20, 200))
 
-    def real(self):
+    def real(self, special):
         if self.random.random() < 0.5:
-            return self.random.choice(REALS[:6] + REALS[7:])
+            return self.random.choice(special)
         return self.random.uniform(-1e6, 1e6)
 
     def integer(self, bits, signed):

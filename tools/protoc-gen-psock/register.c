@@ -111,8 +111,8 @@ static void complain(
       : at.file == other.file
           ? text_format(" (line %u)", other.line)
           : text_format(" (%s:%u)", other.file->name, other.line);
-  error_at(at, "%s and %s%s both have the name %s in C", what, other_what,
-      place, claim->name);
+  error_at(at, "%s and %s%s both have the name %s in C: rename one of them",
+      what, other_what, place, claim->name);
 }
 
 void register_name(
