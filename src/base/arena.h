@@ -65,7 +65,8 @@ static inline void psock_arena_open(
   *ret_end = *ret_free + (room < arena->left ? room : arena->left);
 }
 
-/* What comes next in the block, if anything may, has to be aligned again. */
+/* What comes next in the block has to be aligned again; `left` is a multiple of
+ * that, so it is enough for what the decoder was given. */
 static inline void psock_arena_close(
     struct psock_arena *arena, const uint8_t *free) {
   struct psock_block *block = arena->blocks;
@@ -76,8 +77,6 @@ static inline void psock_arena_close(
       (used + PSOCK_ARENA_ALIGNMENT - 1) & ~(size_t)(PSOCK_ARENA_ALIGNMENT - 1);
   if (length > psock_block_room(block))
     length = psock_block_room(block);
-  if (length > arena->left)
-    length = arena->left;
   block->end += length;
   arena->left -= length;
 }

@@ -307,6 +307,52 @@ START_TEST(tables_are_sorted) {
 }
 END_TEST
 
+/* A message of a table that is made by hand: just its case. */
+struct plain {
+  uint32_t which;
+};
+
+static uint32_t called;
+
+static int call_low(const void *of, void *state, psock_connection *connection,
+    const void *message) {
+  (void)of;
+  (void)state;
+  (void)connection;
+  (void)message;
+  called = 1;
+  return 1;
+}
+
+static int call_high(const void *of, void *state, psock_connection *connection,
+    const void *message) {
+  call_low(of, state, connection, message);
+  called = 2;
+  return 1;
+}
+
+static int call_rest(const void *of, void *state, psock_connection *connection,
+    const void *message) {
+  call_low(of, state, connection, message);
+  called = 3;
+  return 1;
+}
+
+/* Numbers with gaps, among them one for each place that a guess may hit. */
+START_TEST(gaps_between_rows) {
+  static const struct psock_dispatch_row rows[] = {
+      {2, call_low}, {4, call_high}, {5, call_low}, {9, call_high}};
+  static const struct psock_dispatch_table table = {
+      sizeof table, NULL, offsetof(struct plain, which), rows, 4, call_rest};
+  static const uint32_t expected[] = {3, 3, 1, 3, 2, 1, 3, 3, 3, 2, 3};
+  for (uint32_t field = 0; field < 11; field++) {
+    struct plain plain = {field};
+    psock_dispatch(&table, NULL, NULL, CONNECTION, &plain);
+    ck_assert_uint_eq(called, expected[field]);
+  }
+}
+END_TEST
+
 /* Which messages have a table: see the comments in the schemas. */
 START_TEST(options_choose_the_messages) {
   ck_assert_uint_eq(generated__older__dispatch.row_count, 1);
@@ -330,6 +376,7 @@ int main(void) {
   tcase_add_test(tcase, unknown_member_goes_to_rest);
   tcase_add_test(tcase, older_handlers_are_shorter);
   tcase_add_test(tcase, tables_are_sorted);
+  tcase_add_test(tcase, gaps_between_rows);
   tcase_add_test(tcase, options_choose_the_messages);
   return guard_main(suite);
 }

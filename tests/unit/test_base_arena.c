@@ -157,9 +157,29 @@ START_TEST(a_reference_keeps_it) {
 }
 END_TEST
 
+/* Also where the arena is only rewound, because one block was enough. */
+START_TEST(limit_ends_with_the_message) {
+  struct memory memory;
+  memory_init(&memory, 0);
+  struct psock_arena *arena = psock_arena_new(&memory.pool);
+  for (int i = 0; i < 3; i++) {
+    ck_assert_ptr_nonnull(psock_arena_alloc(arena, 1000));
+    psock_arena_limit(arena, 64);
+    ck_assert_ptr_nonnull(psock_arena_alloc(arena, 32));
+    ck_assert_ptr_null(psock_arena_alloc(arena, 100));
+    ck_assert_int_eq(psock_arena_limited(arena), 1);
+    psock_arena_next(&arena);
+    ck_assert_int_eq(psock_arena_limited(arena), 0);
+  }
+  psock_arena_unref(arena);
+  memory_fini(&memory);
+}
+END_TEST
+
 int main(void) {
   Suite *suite = suite_create("arena");
   TCase *tcase = rig_case(suite, "arena");
+  tcase_add_test(tcase, limit_ends_with_the_message);
   tcase_add_test(tcase, memory_is_aligned_and_apart);
   tcase_add_loop_test(tcase, the_limit_is_never_passed, 0, 5);
   tcase_add_test(tcase, the_limit_is_exact_for_one);
