@@ -137,7 +137,7 @@ static void on_closed(void *state, psock_connection *connection, int reason) {
 
 static int begin(struct chat *chat, psock_loop *loop,
     const struct psock_connection_options *options, char *name) {
-  struct psock_address address = common_address('a', chat->server);
+  struct psock_address address = common_address("-a", chat->server);
   int error = psock_connect(loop, &address, options, &chat->connection);
   if (error < 0)
     return error;

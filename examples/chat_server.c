@@ -166,8 +166,10 @@ static int on_accepted(
   return 0;
 }
 
-const struct program program = COMMON_SERVER("chat-server",
-    "Tells everybody what one of them says.\n", "tcp:127.0.0.1:9001");
+const struct program program = {.name = "chat-server",
+    .usage = "usage: chat-server [-l ADDRESS]...\n"
+             "Tells everybody what one of them says.\n",
+    .default_address = "tcp:127.0.0.1:9001"};
 
 int main(int argc, char **argv) {
   struct psock_protobuf_options limits = {

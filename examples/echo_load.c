@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "common.h"
 #include "echo.psock.h"
+#include "echo_service.psock.h"
 #include "histogram.h"
 #include <errno.h>
 #include <ev.h>
@@ -11,22 +12,26 @@
 #include <unistd.h>
 
 /*
- * echo-load: calls an echo server as fast as it answers, through the library's
- * client side, and says how fast that was.
+ * echo-load: calls an echo server as fast as it answers, and says how fast that
+ * was.
  *
- * A connection has a fixed number of places for calls in flight. Where a call
- * has ended the next one begins, with an id that leads back to the place; so
- * an answer finds its call without a search. The queue is made large enough
- * for all calls in flight, so it never refuses one. Each second a timer prints
- * what the second has brought. At the end no more calls begin, and a
- * connection is closed once its last one has been answered.
+ * A client is a caller, which is a connection, and has a fixed number of places
+ * for calls in flight. What the library tells of a call comes with its place;
+ * where a call has ended, the next one begins. The queue is made large enough
+ * for all calls in flight, so it never refuses one. Once every client has had
+ * an answer, the measuring begins; each second a timer prints what the second
+ * has brought. At the end no more calls begin, and each caller closes when its
+ * last one has ended.
  *
- * Every answer is checked. A wrong answer, a cancel, or a connection that ends
- * too soon, ends the program with a sentence and status 1.
+ * Every answer is checked. A wrong answer, or a call that does not end well,
+ * ends the program with a sentence and status 1.
+ *
+ * With --frame the calls are those of echo_service.proto's service, otherwise
+ * of echo.proto's messages.
  */
 
 #define SECOND UINT64_C(1000000000)
-#define PATIENCE (10 * SECOND) /* for the last answers */
+#define PATIENCE (10 * SECOND) /* for the first answers, and for the last */
 
 /* Texts fit into messages of 4 MiB; a request is its text and less than
  * OVERHEAD bytes. */
@@ -44,28 +49,30 @@ struct period {
   struct histogram latencies; /* of calls that have ended */
 };
 
-struct call {
-  uint64_t id;      /* modulo `in_flight`: its place */
-  uint64_t started; /* 0: no call is in this place */
-  uint64_t items;   /* of its stream, so far */
+/* Where a call is, and after it the next one. */
+struct place {
+  struct client *client;
+  uint64_t started;
+  uint64_t items; /* of its stream, so far */
 };
 
 struct client {
+  struct client *next;
   struct load *load;
-  psock_connection *connection;
-  psock_sender *sender;
-  unsigned long open; /* calls */
-  struct call calls[];
+  psock_caller *caller;
+  int answered;
+  struct place places[];
 };
 
 struct load {
   const char *address;
   unsigned long connections, in_flight, size, seconds;
-  int stream, verbose;
+  int framed, stream, verbose;
   char *text; /* `size` bytes and NUL: what is sent */
   psock_loop *loop;
   psock_timer *timer;
-  unsigned long open, passed; /* connections; seconds */
+  struct client *clients;
+  unsigned long answered, open, passed; /* clients, callers, seconds */
   int stopping;
   struct period second, total;
 };
@@ -89,133 +96,163 @@ static void print_period(const struct load *load, const struct period *period) {
     common_fail("standard output: %s", strerror(errno));
 }
 
-static void begin_call(struct client *client, struct call *call, uint64_t now) {
-  struct load *load = client->load;
+static void check(const struct load *load, int is_right) {
+  if (!is_right)
+    common_fail("%s: a wrong answer has come", load->address);
+}
+
+static void check_echo(
+    const struct place *place, const char *message, uint64_t nanotime) {
+  const struct load *load = place->client->load;
+  check(load, !load->stream && nanotime == place->started &&
+                  strcmp(message, load->text) == 0);
+}
+
+static void check_item(struct place *place, const char *message,
+    uint64_t nanotime, uint64_t sequence) {
+  struct load *load = place->client->load;
+  check(load, load->stream && place->items < load->size &&
+                  sequence == place->items && nanotime == place->started &&
+                  message[0] == load->text[place->items] && message[1] == '\0');
+  place->items++;
+  load->second.items++;
+}
+
+static void on_ended(
+    void *data, psock_call *call, const struct psock_status *status);
+
+/* ---- The messages of echo.proto ---- */
+
+static void on_response(
+    void *data, psock_call *call, const Response *response) {
+  (void)call;
+  struct place *place = data;
+  if (response->kind_case == RESPONSE__KIND_ECHO)
+    check_echo(place, response->echo->message, response->echo->nanotime);
+  else if (response->kind_case == RESPONSE__KIND_STREAM)
+    check_item(place, response->stream->message, response->stream->nanotime,
+        response->stream->sequence);
+  else
+    check(place->client->load, 0);
+}
+
+static int start_own(struct place *place) {
+  static const struct request__call__events events = {
+      .events = {.size = sizeof(struct psock_call_events), .ended = on_ended},
+      .message = on_response};
+  static const struct psock_call_options streams = {
+      .size = sizeof streams, .timeout = PSOCK_TIMEOUT_DEFAULT, .streams = 1};
+  const struct load *load = place->client->load;
   EchoRequest body;
   Request request;
-  call->id += load->in_flight;
-  call->started = now;
-  call->items = 0;
   echo_request__init(&body);
-  body.message = load->text;
-  body.nanotime = call->started;
   request__init(&request);
-  request.request_id = call->id;
+  body.message = load->text;
+  body.nanotime = place->started;
   request.body = &body;
   if (load->stream)
     request.response_behavior = RESPONSE_BEHAVIOR__STREAM;
-  int error = psock_send(client->sender, &request);
+  return request__call__start(place->client->caller, &request,
+      load->stream ? &streams : NULL, &events, place, NULL);
+}
+
+/* ---- The service of echo_service.proto ---- */
+
+static void on_echo(
+    void *data, psock_call *call, const Echo__EchoResponse *response) {
+  (void)call;
+  check_echo(data, response->message, response->nanotime);
+}
+
+static void on_item(
+    void *data, psock_call *call, const Echo__EchoStream *response) {
+  (void)call;
+  check_item(data, response->message, response->nanotime, response->sequence);
+}
+
+static int start_framed(struct place *place) {
+  static const struct echo__echo_service__echo__events echo_events = {
+      .events = {.size = sizeof(struct psock_call_events), .ended = on_ended},
+      .message = on_echo};
+  static const struct echo__echo_service__stream__events stream_events = {
+      .events = {.size = sizeof(struct psock_call_events), .ended = on_ended},
+      .message = on_item};
+  struct client *client = place->client;
+  Echo__EchoRequest request;
+  echo__echo_request__init(&request);
+  request.message = client->load->text;
+  request.nanotime = place->started;
+  if (client->load->stream)
+    return echo__echo_service__stream__start(
+        client->caller, &request, NULL, &stream_events, place, NULL);
+  return echo__echo_service__echo__start(
+      client->caller, &request, NULL, &echo_events, place, NULL);
+}
+
+/* ---- Calls one after the other ---- */
+
+static void begin_call(struct place *place, uint64_t now) {
+  const struct load *load = place->client->load;
+  place->started = now;
+  place->items = 0;
+  int error = load->framed ? start_framed(place) : start_own(place);
   if (error < 0)
     common_fail("%s: %s", load->address, psock_strerror(error));
 }
 
-static void end_call(struct client *client, struct call *call) {
+/* A client has had its first answer. When it was the last one to have one, the
+ * measuring begins. */
+static void count_answered(struct client *client, uint64_t now) {
   struct load *load = client->load;
-  uint64_t now = psock_loop_now(load->loop);
-  histogram_count(&load->second.latencies, now - call->started);
-  if (!load->stopping) {
-    begin_call(client, call, now);
-    return;
-  }
-  call->started = 0;
-  if (--client->open == 0)
-    psock_connection_close(client->connection);
-}
-
-/* The call that `response` belongs to. */
-static struct call *find_call(struct client *client, const Response *response) {
-  struct call *call =
-      &client->calls[response->request_id % client->load->in_flight];
-  if (call->id != response->request_id || call->started == 0)
-    common_fail("an answer came to call %" PRIu64 ", which is not in flight",
-        response->request_id);
-  return call;
-}
-
-static void check(int is_right, const struct call *call) {
-  if (!is_right)
-    common_fail("a wrong answer came to call %" PRIu64, call->id);
-}
-
-static void on_echo(void *state, psock_connection *connection,
-    const Response *response, const EchoResponse *echo) {
-  (void)connection;
-  struct client *client = state;
-  const struct load *load = client->load;
-  struct call *call = find_call(client, response);
-  check(!load->stream && response->code == PSOCK_CODE_NORMAL &&
-            echo->nanotime == call->started &&
-            strcmp(echo->message, load->text) == 0,
-      call);
-  end_call(client, call);
-}
-
-static void on_stream(void *state, psock_connection *connection,
-    const Response *response, const EchoStream *item) {
-  (void)connection;
-  struct client *client = state;
-  struct load *load = client->load;
-  struct call *call = find_call(client, response);
-  check(load->stream && response->code == PSOCK_CODE_NORMAL &&
-            call->items < load->size && item->sequence == call->items &&
-            item->nanotime == call->started &&
-            item->message[0] == load->text[call->items] &&
-            item->message[1] == '\0',
-      call);
-  call->items++;
-  load->second.items++;
-}
-
-/* What is neither: the end of a stream, or of the server's patience. */
-static void on_rest(
-    void *state, psock_connection *connection, const Response *response) {
-  (void)connection;
-  struct client *client = state;
-  struct call *call = find_call(client, response);
-  uint32_t code = response__get_code(response);
-  if (code != PSOCK_CODE_NORMAL && code != PSOCK_CODE_END)
-    common_fail("the server has cancelled call %" PRIu64, call->id);
-  check(code == PSOCK_CODE_END && client->load->stream &&
-            call->items == client->load->size,
-      call);
-  end_call(client, call);
-}
-
-/* Begins the calls; when this was the last connection to open, the measuring.
- */
-static void on_opened(void *state, psock_connection *connection) {
-  (void)connection;
-  struct client *client = state;
-  struct load *load = client->load;
-  uint64_t now = psock_loop_now(load->loop);
-  for (; client->open < load->in_flight; client->open++) {
-    client->calls[client->open].id = client->open;
-    begin_call(client, &client->calls[client->open], now);
-  }
-  if (++load->open < load->connections)
+  client->answered = 1;
+  if (++load->answered < load->connections)
     return;
   begin_period(&load->second, now);
   begin_period(&load->total, now);
   psock_timer_start(load->timer, SECOND);
 }
 
-static void on_closed(void *state, psock_connection *connection, int reason) {
-  (void)connection;
-  struct client *client = state;
+static void on_ended(
+    void *data, psock_call *call, const struct psock_status *status) {
+  (void)call;
+  struct place *place = data;
+  struct load *load = place->client->load;
+  uint64_t now = psock_loop_now(load->loop);
+  if (status->code != PSOCK_STATUS_OK)
+    common_fail("%s: %s", load->address, common_status(status));
+  check(load, !load->stream || place->items == load->size);
+  histogram_count(&load->second.latencies, now - place->started);
+  if (!place->client->answered)
+    count_answered(place->client, now);
+  if (!load->stopping)
+    begin_call(place, now);
+}
+
+static void on_closed(void *data) {
+  struct client *client = data;
   struct load *load = client->load;
-  if (reason < 0)
-    common_fail("%s: %s", load->address, psock_strerror(reason));
-  if (!load->stopping || client->open > 0)
-    common_fail("%s: the server has closed the connection", load->address);
+  psock_caller_free(client->caller);
   free(client);
   if (--load->open == 0)
     psock_timer_stop(load->timer);
 }
 
-static void on_second(void *data) {
+static void stop(struct load *load) {
+  struct client *client = load->clients;
+  load->stopping = 1;
+  while (client != NULL) {
+    struct client *next = client->next;
+    if (psock_caller_close(client->caller, on_closed, client) < 0)
+      on_closed(client);
+    client = next;
+  }
+}
+
+/* At the end of each second, and when patience is. */
+static void on_time(void *data) {
   struct load *load = data;
   uint64_t now = psock_loop_now(load->loop);
-  if (load->stopping)
+  if (load->stopping || load->answered < load->connections)
     common_fail("%s: calls are not answered", load->address);
   load->second.ended = load->total.ended = now;
   load->total.items += load->second.items;
@@ -226,32 +263,61 @@ static void on_second(void *data) {
     print_period(load, &load->second);
   }
   begin_period(&load->second, now);
-  load->stopping = load->passed == load->seconds;
-  psock_timer_start(load->timer, load->stopping ? PATIENCE : SECOND);
+  psock_timer_start(
+      load->timer, load->passed < load->seconds ? SECOND : PATIENCE);
+  if (load->passed == load->seconds)
+    stop(load);
 }
 
-static void connect_client(struct load *load,
-    const struct psock_address *address,
-    const struct psock_connection_options *common) {
-  static const struct psock_reactor_ops ops = {
-      .size = sizeof ops, .opened = on_opened, .closed = on_closed};
-  static const struct response__handlers handlers = {.size = sizeof handlers,
-      .ops = &ops,
-      .rest = on_rest,
-      .on_echo = on_echo,
-      .on_stream = on_stream};
-  struct psock_connection_options options = *common;
+static void begin_client(struct load *load, const struct psock_address *address,
+    const struct psock_caller_options *options) {
+  uint64_t now = psock_loop_now(load->loop);
   struct client *client =
-      calloc(1, sizeof *client + load->in_flight * sizeof client->calls[0]);
+      calloc(1, sizeof *client + load->in_flight * sizeof client->places[0]);
   int error = PSOCK_ENOMEM;
-  options.reactor = response__reactor(&handlers, client);
   if (client != NULL)
-    error = psock_connect(load->loop, address, &options, &client->connection);
+    error = psock_caller_connect(load->loop, address, options, &client->caller);
   if (error < 0)
     common_fail("%s: %s", load->address, psock_strerror(error));
   client->load = load;
-  client->sender = psock_connection_get_sender(client->connection);
+  client->next = load->clients;
+  load->clients = client;
+  load->open++;
+  for (unsigned long i = 0; i < load->in_flight; i++) {
+    client->places[i].client = client;
+    begin_call(&client->places[i], now);
+  }
 }
+
+static void run(struct load *load, struct ev_loop *ev) {
+  struct psock_address address = common_address("-a", load->address);
+  struct psock_connection_options connection = {.size = sizeof connection,
+      .max_queued = MIN_QUEUED + load->in_flight * (load->size + OVERHEAD)};
+  struct psock_caller_options options = {.size = sizeof options,
+      .messages = load->framed ? NULL : &request__call__service,
+      .connection = &connection,
+      .max_calls = (unsigned)load->in_flight,
+      .timeout = 2 * PATIENCE};
+  load->text = calloc(1, load->size + 1);
+  load->loop = common_loop(ev);
+  if (load->text == NULL ||
+      psock_timer_new(load->loop, on_time, load, &load->timer) < 0)
+    common_fail("out of memory");
+  for (unsigned long i = 0; i < load->size; i++)
+    load->text[i] = (char)('a' + i % 26);
+  psock_timer_start(load->timer, PATIENCE);
+  for (unsigned long i = 0; i < load->connections; i++)
+    begin_client(load, &address, &options);
+  ev_run(ev, 0);
+  psock_timer_free(load->timer);
+  psock_loop_free(load->loop);
+  free(load->text);
+}
+
+enum { FRAME_WORD = COMMON_WORD };
+
+static const struct option words[] = {
+    {"frame", no_argument, NULL, FRAME_WORD}, COMMON_WORDS};
 
 static void read_options(struct load *load, int argc, char **argv) {
   int option;
@@ -259,7 +325,7 @@ static void read_options(struct load *load, int argc, char **argv) {
     if (option == 'a')
       load->address = optarg;
     else if (option == 'c')
-      load->connections = common_number('c', optarg, 1, 100000);
+      load->connections = common_number("-c", optarg, 1, 100000);
     else if (option == 'm' && strcmp(optarg, "stream") == 0)
       load->stream = 1;
     else if (option == 'm' && strcmp(optarg, "unary") == 0)
@@ -267,13 +333,15 @@ static void read_options(struct load *load, int argc, char **argv) {
     else if (option == 'm')
       common_misuse("-m %s: neither unary nor stream", optarg);
     else if (option == 's')
-      load->size = common_number('s', optarg, 0, MAX_SIZE);
+      load->size = common_number("-s", optarg, 0, MAX_SIZE);
     else if (option == 't')
-      load->seconds = common_number('t', optarg, 1, 1000000);
+      load->seconds = common_number("-t", optarg, 1, 1000000);
     else if (option == 'v')
       load->verbose = 1;
+    else if (option == 'w')
+      load->in_flight = common_number("-w", optarg, 1, 1000000);
     else
-      load->in_flight = common_number('w', optarg, 1, 1000000);
+      load->framed = 1;
   }
   if (load->address == NULL)
     common_misuse("-a ADDRESS is needed");
@@ -284,7 +352,8 @@ static void read_options(struct load *load, int argc, char **argv) {
 const struct program program = {.name = "echo-load",
     .usage =
         "usage: echo-load -a ADDRESS [-c CONNECTIONS] [-w IN_FLIGHT]\n"
-        "                 [-s BYTES] [-t SECONDS] [-m unary|stream] [-v]\n"
+        "                 [-s BYTES] [-t SECONDS] [-m unary|stream]\n"
+        "                 [--frame] [-v]\n"
         "Calls an echo server as fast as it answers, checks every answer, and\n"
         "says how many there were and how long they took.\n\n"
         "  -a ADDRESS      of the server: tcp:HOST:PORT, unix:PATH, "
@@ -296,8 +365,11 @@ const struct program program = {.name = "echo-load",
         "  -m MODE         unary, or stream: an item for each byte; default "
         "unary\n"
         "  -v              print a line a second, even if not to a terminal\n"
+        "  --frame         call the service of echo_service.proto, as the\n"
+        "                  server with the same option serves it\n"
         "  --help          print this\n"
-        "  --version       print the version of the library\n"};
+        "  --version       print the version of the library\n",
+    .words = words};
 
 int main(int argc, char **argv) {
   struct load load = {.connections = 1,
@@ -306,33 +378,12 @@ int main(int argc, char **argv) {
       .seconds = 5,
       .verbose = isatty(STDOUT_FILENO)};
   struct ev_loop *ev = ev_default_loop(0);
-  psock_codec *inbound = common_codec(&response__type, NULL);
-  psock_codec *outbound = common_codec(&request__type, NULL);
-  struct psock_connection_options options = {
-      .size = sizeof options, .inbound = inbound, .outbound = outbound};
-  struct psock_address address;
   read_options(&load, argc, argv);
-  address = common_address('a', load.address);
-  options.max_queued = MIN_QUEUED + load.in_flight * (load.size + OVERHEAD);
-  load.text = calloc(1, load.size + 1);
-  load.loop = common_loop(ev);
-  if (load.text == NULL ||
-      psock_timer_new(load.loop, on_second, &load, &load.timer) < 0)
-    common_fail("out of memory");
-  for (unsigned long i = 0; i < load.size; i++)
-    load.text[i] = (char)('a' + i % 26);
-  for (unsigned long i = 0; i < load.connections; i++)
-    connect_client(&load, &address, &options);
-  ev_run(ev, 0);
+  run(&load, ev);
   printf("%s, %lu x %lu calls in flight, %lu bytes, all answers right: ",
       load.stream ? "stream" : "unary", load.connections, load.in_flight,
       load.size);
   print_period(&load, &load.total);
-  psock_timer_free(load.timer);
-  psock_loop_free(load.loop);
-  psock_protobuf_codec_free(outbound);
-  psock_protobuf_codec_free(inbound);
   ev_loop_destroy(ev);
-  free(load.text);
   return 0;
 }

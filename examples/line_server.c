@@ -211,9 +211,10 @@ static int on_accepted(
   return 0;
 }
 
-const struct program program = COMMON_SERVER("line-server",
-    "Answers lines of text; say help to it with nc(1).\n",
-    "tcp:127.0.0.1:9002");
+const struct program program = {.name = "line-server",
+    .usage = "usage: line-server [-l ADDRESS]...\n"
+             "Answers lines of text; say help to it with nc(1).\n",
+    .default_address = "tcp:127.0.0.1:9002"};
 
 int main(int argc, char **argv) {
   struct psock_text_codec lines;

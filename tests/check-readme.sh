@@ -23,26 +23,25 @@ cd "$work"
 
 # The blocks, in the order in which they stand there.
 "${AWK:-awk}" '
-  BEGIN { split("hello.proto server.c client.c", names, " ") }
+  BEGIN { split("greeting.proto server.c client.c", names, " ") }
   /^```/ && name { name = ""; next }
   /^```(proto|c)$/ { name = names[++blocks]; next }
-  name { gsub(/tcp:127\.0\.0\.1:9000/, "unix:hello.socket"); print >name }
+  name { print >name }
 ' "$top/README.md"
-"$PROTOC_C" --c_out=. hello.proto
+"$PROTOC_C" --c_out=. greeting.proto
 "$PROTOC" --plugin=protoc-gen-psock="$PROTOC_GEN_PSOCK" --psock_out=. \
-  hello.proto
+  greeting.proto
 for program in server client; do
   # shellcheck disable=SC2046,SC2086
   ${CC:-cc} -Wall -Wextra -Werror ${TEST_CFLAGS-} -o $program $program.c \
-    hello.pb-c.c hello.psock.c $(${PKG_CONFIG:-pkg-config} --cflags --libs protosocket)
+    greeting.pb-c.c greeting.psock.c $(${PKG_CONFIG:-pkg-config} --cflags --libs protosocket)
 done
 
-./server >server.out &
+./server unix:greeting.socket >server.out &
 server=$!
-# The socket is there a moment before anybody listens.
 said=
 for _ in $(seq 100); do
-  said=$(timeout 10 ./client World 2>&1) || :
+  said=$(timeout 10 ./client unix:greeting.socket World 2>&1) || :
   case $said in
   *refused* | *'no such file'*) sleep 0.1 ;;
   *) break ;;

@@ -71,9 +71,10 @@ PSOCK_API PSOCK_NODISCARD int psock_loop_new(struct ev_loop *ev,
     const struct psock_loop_options *options, psock_loop **ret_loop);
 
 /**
- * Ends and frees every listener and connection of the loop (their `closed`
+ * Ends and frees every server, listener and connection of the loop (their
  * callbacks run, with PSOCK_ECANCELED), and then the loop; afterwards nothing
- * calls back. Timers must have been freed. Senders may outlive it; they say
+ * calls back. Timers and callers must have been freed, and references to calls
+ * given back. Senders and clones of callers may outlive it; they say
  * PSOCK_ECLOSED. NULL is allowed. Loop's thread, and never from a callback of
  * this loop.
  */

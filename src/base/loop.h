@@ -16,8 +16,8 @@
 
 /*
  * The loop seam. What the library needs of an event loop is below: a clock,
- * one alarm, readiness of descriptors, and being woken from another thread or
- * kept from ending.
+ * one alarm, readiness of descriptors, being woken from another thread or kept
+ * from ending, random numbers, and a single turn.
  * libev gives it in loop_ev.c; the loop that tests turn by hand, in
  * loop_test.c. Everything else about a loop is the same for both.
  */
@@ -36,6 +36,13 @@ struct psock_loop_ops {
   int (*watch)(psock_loop *loop, struct psock_io *io, unsigned directions);
   /* Keeps the loop from ending by itself, or no longer; calls are counted. */
   void (*keep)(psock_loop *loop, bool on);
+  /* Anything: 64 bits that nobody outside can foresee; in tests, always the
+   * same. */
+  uint64_t (*random)(psock_loop *loop);
+  /* Whether a callback of the loop is running. The loop's thread. */
+  bool (*is_inside)(const psock_loop *loop);
+  /* One turn; not inside a callback. Returns as psock_loop_run. */
+  int (*run)(psock_loop *loop);
   /* Frees what the implementation has added, and the struct itself. */
   void (*free)(psock_loop *loop);
 };
@@ -113,6 +120,27 @@ static inline void psock_task_cancel(struct psock_task *task) {
 
 /* Any thread. `letter` must not be posted again before it is delivered. */
 void psock_loop_post(psock_loop *loop, struct psock_letter *letter);
+
+/* 64 random bits: to seed a table, or spread attempts in time. */
+static inline uint64_t psock_loop_random(psock_loop *loop) {
+  return loop->ops->random(loop);
+}
+
+/*
+ * One turn of a loop that nobody is running, for who waits on the loop's own
+ * thread: sleeps until something happens. Returns 0, PSOCK_ELOOPTHREAD inside a
+ * callback of the loop, or PSOCK_EAGAIN when nothing will ever happen, which
+ * only a loop of psock_test_loop_new can tell; that moves its clock to the next
+ * alarm instead of sleeping.
+ */
+static inline int psock_loop_run(psock_loop *loop) {
+  return loop->ops->is_inside(loop) ? PSOCK_ELOOPTHREAD : loop->ops->run(loop);
+}
+
+/* Whether the loop's thread, which the caller is on, is in a callback. */
+static inline bool psock_loop_is_inside(const psock_loop *loop) {
+  return loop->ops->is_inside(loop);
+}
 
 /* Alarms; room must have been reserved (psock_alarms_reserve). */
 void psock_loop_start_alarm(

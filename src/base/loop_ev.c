@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -76,6 +77,24 @@ static void move_timer(psock_loop *loop, uint64_t at) {
     return;
   backend->alarmed = alarmed;
   keep(loop, alarmed);
+}
+
+/* The kernel has randomness for every request of this size, but while the
+ * machine is starting up; then a moment has to do. */
+static uint64_t random_bits(psock_loop *loop) {
+  uint64_t bits = 0;
+  if (getrandom(&bits, sizeof bits, GRND_NONBLOCK) != sizeof bits)
+    bits = clock_now(loop) * UINT64_C(0x9e3779b97f4a7c15) + (uintptr_t)loop;
+  return bits;
+}
+
+static bool is_inside(const psock_loop *loop) {
+  return ev_depth(((const struct ev_backend *)loop)->ev) > 0;
+}
+
+static int run(psock_loop *loop) {
+  ev_run(backend_of(loop)->ev, EVRUN_ONCE);
+  return 0;
 }
 
 static void wake(psock_loop *loop) {
@@ -257,6 +276,9 @@ static const struct psock_loop_ops ev_ops = {
     .wake = wake,
     .keep = keep,
     .watch = watch,
+    .random = random_bits,
+    .is_inside = is_inside,
+    .run = run,
     .free = free_backend,
 };
 

@@ -15,6 +15,8 @@
 struct test_backend {
   psock_loop loop; /* first */
   uint64_t now;
+  uint64_t drawn; /* random numbers, so far */
+  int depth;      /* turns on the stack */
 };
 
 static struct test_backend *backend_of(psock_loop *loop) {
@@ -47,6 +49,31 @@ static int no_watch(
   return PSOCK_ENOTSUP;
 }
 
+/* The same for every run of a test: a counter, mixed (the finalizer of
+ * splitmix64, by S. Vigna). */
+static uint64_t no_random(psock_loop *loop) {
+  uint64_t bits = ++backend_of(loop)->drawn * UINT64_C(0x9e3779b97f4a7c15);
+  bits = (bits ^ bits >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+  bits = (bits ^ bits >> 27) * UINT64_C(0x94d049bb133111eb);
+  return bits ^ bits >> 31;
+}
+
+static bool is_inside(const psock_loop *loop) {
+  return ((const struct test_backend *)loop)->depth > 0;
+}
+
+static int run(psock_loop *loop) {
+  struct test_backend *backend = backend_of(loop);
+  if (psock_test_loop_turn(loop) > 0)
+    return 0;
+  uint64_t next = psock_alarms_next(&loop->alarms);
+  if (next == PSOCK_NEVER)
+    return PSOCK_EAGAIN;
+  if (next > backend->now)
+    backend->now = next;
+  return 0;
+}
+
 static void free_backend(psock_loop *loop) {
   struct psock_heap *heap = psock_heap_ref(loop->heap);
   psock_loop_fini(loop);
@@ -60,6 +87,9 @@ static const struct psock_loop_ops test_ops = {
     .wake = no_wake,
     .keep = no_keep,
     .watch = no_watch,
+    .random = no_random,
+    .is_inside = is_inside,
+    .run = run,
     .free = free_backend,
 };
 
@@ -82,6 +112,8 @@ int psock_test_loop_new(
     psock_free(&heap->allocator, backend);
   } else {
     backend->now = FIRST_MOMENT;
+    backend->drawn = 0;
+    backend->depth = 0;
     *ret_loop = &backend->loop;
   }
   psock_heap_unref(heap);
@@ -89,8 +121,12 @@ int psock_test_loop_new(
 }
 
 int psock_test_loop_turn(psock_loop *loop) {
+  struct test_backend *backend = backend_of(loop);
+  backend->depth++;
   int count = psock_loop_expire(loop);
-  return count + psock_loop_finish_turn(loop);
+  count += psock_loop_finish_turn(loop);
+  backend->depth--;
+  return count;
 }
 
 int psock_test_loop_settle(psock_loop *loop, int limit) {

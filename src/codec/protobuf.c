@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include "codec/protobuf.h"
+
 #include "base/allocator.h"
 #include "base/arena.h"
+#include "base/buffer.h"
 #include "base/options.h"
 #include "codec/bounds.h"
-#include "codec/frame.h"
 #include <protosocket/error.h>
-#include <protosocket/generated.h>
-#include <protosocket/protobuf.h>
-#include <stdbool.h>
 
 /*
  * Length-delimited protobuf messages, of types that protoc-gen-psock has
@@ -36,12 +35,8 @@
 #define DEFAULT_MAX_DEPTH 100u
 #define MOST_MAX_DEPTH 1000u
 
-/* Room in which a message is tried to be encoded first, what is given to the
- * next try at least, and what is added to the least that a try needs: steps
- * ask for more room than they use, and counts may take more at first. */
-#define SMALL_ROOM 512
+/* What is given to the second try at least. */
 #define NEXT_ROOM 4096
-#define SLACK 256
 
 #define DEFAULT_MEMORY_FACTOR 64u
 #define DEFAULT_MEMORY_MIN ((size_t)64 << 10)
@@ -52,11 +47,7 @@ struct protobuf_codec {
   struct psock_message_type type;
   struct psock_bounds *bounds; /* NULL: no message can be too deep, or the
                                   generated decoder looks itself */
-  unsigned max_depth;
-  size_t max_message;
-  unsigned memory_factor;
-  size_t memory_min;
-  size_t memory_max;
+  struct psock_protobuf_limits limits;
   struct psock_allocator allocator;
 };
 
@@ -99,46 +90,26 @@ static size_t count_length(size_t count) {
   return psock_count_put(bytes, count);
 }
 
-/* One try of the generated encoder in `room` bytes, with encoder->count_room
- * set aside for the frame's count. Returns 0, PSOCK_ENOMEM, PSOCK_ETOOBIG, or
- * PSOCK_EAGAIN when that was too little; then encoder->needed says what is
- * needed at least. */
 static int try_encode(const struct protobuf_codec *self, const void *message,
     psock_buffer *out, size_t room, struct psock_encoder *encoder) {
-  uint8_t *begin = psock_buffer_reserve(out, room);
-  if (begin == NULL)
-    return PSOCK_ENOMEM;
-  size_t count_room = encoder->count_room;
-  uint8_t *body = begin + count_room;
-  encoder->begin = begin;
-  encoder->limit = begin + room;
-  uint8_t *end = self->type.encode(encoder, message, body);
-  if (end == NULL)
-    return PSOCK_EAGAIN;
-  if ((size_t)(end - body) > self->max_message)
-    return PSOCK_ETOOBIG;
-  if (PSOCK_LIKELY(count_room == 1 && end - body < 0x80))
-    *begin = (uint8_t)(end - body);
-  else
-    end = psock_encode_count(encoder, body, end, count_room);
-  if (end == NULL)
-    return PSOCK_EAGAIN;
-  psock_buffer_commit(out, (size_t)(end - begin));
-  return 0;
+  return psock_protobuf_try(
+      self->type.encode, message, self->limits.max_message, out, room, encoder);
 }
 
 /* What the first try has found too little room for: in as much as it found
- * missing. Results as try_encode. */
+ * missing. Results as psock_protobuf_try. */
 static int encode_longer(const struct protobuf_codec *self, const void *message,
     psock_buffer *out, struct psock_encoder *encoder) {
   size_t needed = encoder->needed;
   if (psock_buffer_lends(out, needed))
     return PSOCK_EAGAIN;
-  if (needed > self->max_message + SLACK)
+  if (needed > self->limits.max_message + PSOCK_PROTOBUF_SLACK)
     return PSOCK_ETOOBIG;
   encoder->count_room = count_length(needed);
   return try_encode(self, message, out,
-      needed + SLACK < NEXT_ROOM ? NEXT_ROOM : needed + SLACK, encoder);
+      needed + PSOCK_PROTOBUF_SLACK < NEXT_ROOM ? NEXT_ROOM
+                                                : needed + PSOCK_PROTOBUF_SLACK,
+      encoder);
 }
 
 /* With room for what it takes, which protobuf-c computes: by the generated
@@ -147,13 +118,14 @@ static int encode_longer(const struct protobuf_codec *self, const void *message,
 static int encode_sized(const struct protobuf_codec *self,
     const ProtobufCMessage *message, psock_buffer *out) {
   size_t size = protobuf_c_message_get_packed_size(message);
-  if (size > self->max_message)
+  if (size > self->limits.max_message)
     return PSOCK_ETOOBIG;
   if (psock_buffer_lends(out, size))
     return encode_lending(message, size, out);
   if (self->type.encode != NULL) {
     struct psock_encoder encoder = {.count_room = 1};
-    int error = try_encode(self, message, out, size + SLACK, &encoder);
+    int error =
+        try_encode(self, message, out, size + PSOCK_PROTOBUF_SLACK, &encoder);
     if (error != PSOCK_EAGAIN)
       return error;
   }
@@ -175,7 +147,7 @@ static int encode(
   int error = PSOCK_EAGAIN;
   if (self->type.encode != NULL) {
     struct psock_encoder encoder = {.count_room = 1};
-    error = try_encode(self, base, out, SMALL_ROOM, &encoder);
+    error = try_encode(self, base, out, PSOCK_PROTOBUF_SMALL_ROOM, &encoder);
     if (error == PSOCK_EAGAIN)
       error = encode_longer(self, base, out, &encoder);
   }
@@ -195,17 +167,9 @@ static void arena_allocator_free(void *data, void *memory) {
   (void)memory;
 }
 
-static size_t memory_limit(const struct protobuf_codec *self, size_t length) {
-  uint64_t limit = (uint64_t)length * self->memory_factor;
-  if (limit < self->memory_min)
-    limit = self->memory_min;
-  return limit > self->memory_max ? self->memory_max : (size_t)limit;
-}
-
 /* By protobuf-c, into an arena that is limited. */
-static int unpack(const struct protobuf_codec *self,
-    const struct psock_frame *frame, psock_arena *arena,
-    struct psock_decoded *ret_decoded) {
+static int unpack(const struct psock_message_type *type, const uint8_t *bytes,
+    size_t length, psock_arena *arena, struct psock_decoded *ret_decoded) {
   struct arena_allocator allocator = {
       .base.alloc = arena_allocator_alloc,
       .base.free = arena_allocator_free,
@@ -213,7 +177,7 @@ static int unpack(const struct protobuf_codec *self,
   };
   allocator.base.allocator_data = &allocator;
   const void *message = protobuf_c_message_unpack(
-      self->type.descriptor, &allocator.base, frame->length, frame->body);
+      type->descriptor, &allocator.base, length, bytes);
   if (message == NULL) {
     if (psock_arena_limited(arena))
       return PSOCK_EMEMLIMIT;
@@ -226,21 +190,20 @@ static int unpack(const struct protobuf_codec *self,
 
 /* By generated code. What that leaves to protobuf-c has been found to be within
  * the bounds; both together have the limit's memory. */
-static int decode_generated(const struct protobuf_codec *self,
-    const struct psock_frame *frame, psock_arena *arena,
-    struct psock_decoded *ret_decoded) {
+static inline int decode_generated(const struct psock_protobuf_limits *limits,
+    const struct psock_message_type *type, const uint8_t *bytes, size_t length,
+    psock_arena *arena, struct psock_decoded *ret_decoded) {
   struct psock_decoder decoder = {
-      .levels = self->max_depth - 1,
+      .levels = limits->max_depth - 1,
       .arena = arena,
   };
   psock_arena_open(arena, &decoder.free, &decoder.free_end);
-  void *message =
-      self->type.decode(&decoder, frame->body, frame->body + frame->length);
+  void *message = type->decode(&decoder, bytes, bytes + length);
   psock_arena_close(arena, decoder.free);
   if (message == NULL)
     return decoder.error == 0 ? PSOCK_EMALFORMED : decoder.error;
   if (decoder.recheck)
-    return unpack(self, frame, arena, ret_decoded);
+    return unpack(type, bytes, length, arena, ret_decoded);
   ret_decoded->message = message;
   ret_decoded->detached = !decoder.aliased;
   return PSOCK_DECODE_MESSAGE;
@@ -250,19 +213,21 @@ static int decode(const psock_codec *codec, const uint8_t *bytes, size_t length,
     psock_arena *arena, struct psock_decoded *ret_decoded) {
   const struct protobuf_codec *self = (const struct protobuf_codec *)codec;
   struct psock_frame frame;
-  int result =
-      psock_frame_get(bytes, length, self->max_message, &frame, ret_decoded);
+  int result = psock_frame_get(
+      bytes, length, self->limits.max_message, &frame, ret_decoded);
   if (result != PSOCK_DECODE_MESSAGE)
     return result;
-  psock_arena_limit(arena, memory_limit(self, frame.length));
+  psock_arena_limit(
+      arena, psock_protobuf_memory_limit(&self->limits, frame.length));
   if (self->type.decode != NULL)
-    return decode_generated(self, &frame, arena, ret_decoded);
+    return decode_generated(&self->limits, &self->type, frame.body,
+        frame.length, arena, ret_decoded);
   if (self->bounds != NULL) {
     int error = psock_bounds_check(self->bounds, frame.body, frame.length);
     if (error != 0)
       return error;
   }
-  return unpack(self, &frame, arena, ret_decoded);
+  return unpack(&self->type, frame.body, frame.length, arena, ret_decoded);
 }
 
 /* Puts the defaults where zeros are. Returns 0 or PSOCK_EINVAL. */
@@ -287,7 +252,26 @@ static int complete_options(struct psock_protobuf_options *options) {
   return 0;
 }
 
-static bool type_is_valid(const struct psock_message_type *type) {
+int psock_protobuf_limits_init(struct psock_protobuf_limits *limits,
+    const struct psock_protobuf_options *given,
+    const struct psock_allocator **ret_allocator) {
+  struct psock_protobuf_options options;
+  psock_options_copy(
+      &options, sizeof options, given, given == NULL ? 0 : given->size);
+  if ((given != NULL && given->size == 0) || complete_options(&options) != 0)
+    return PSOCK_EINVAL;
+  *limits = (struct psock_protobuf_limits){
+      .max_message = options.max_message,
+      .max_depth = options.max_depth,
+      .memory_factor = options.memory_factor,
+      .memory_min = options.memory_min,
+      .memory_max = options.memory_max,
+  };
+  *ret_allocator = options.allocator;
+  return 0;
+}
+
+bool psock_protobuf_type_is_valid(const struct psock_message_type *type) {
   return type != NULL &&
          type->size >= PSOCK_SIZE_THROUGH(struct psock_message_type, code) &&
          type->descriptor != NULL &&
@@ -296,15 +280,40 @@ static bool type_is_valid(const struct psock_message_type *type) {
              type->field_count == type->descriptor->n_fields);
 }
 
+int psock_protobuf_decode(const struct psock_protobuf_limits *limits,
+    const struct psock_message_type *type, const uint8_t *bytes, size_t length,
+    psock_arena *arena, struct psock_decoded *ret_decoded) {
+  if (type->decode == NULL)
+    return PSOCK_ENOTSUP;
+  psock_arena_limit(arena, psock_protobuf_memory_limit(limits, length));
+  return decode_generated(limits, type, bytes, length, arena, ret_decoded);
+}
+
+int psock_protobuf_try_more(psock_encode_fn *fields, const void *message,
+    size_t max_message, psock_buffer *out, struct psock_encoder *encoder) {
+  struct psock_buffer_mark mark = psock_buffer_mark(out);
+  for (size_t room = NEXT_ROOM;; room *= 2) {
+    if (encoder->needed > max_message + PSOCK_PROTOBUF_SLACK)
+      return PSOCK_ETOOBIG;
+    if (room < encoder->needed + PSOCK_PROTOBUF_SLACK)
+      room = encoder->needed + PSOCK_PROTOBUF_SLACK;
+    encoder->count_room = count_length(encoder->needed);
+    int error =
+        psock_protobuf_try(fields, message, max_message, out, room, encoder);
+    if (error != PSOCK_EAGAIN)
+      return error;
+    psock_buffer_rewind(out, &mark);
+  }
+}
+
 int psock_protobuf_codec_new(const struct psock_message_type *type,
     const struct psock_protobuf_options *given, psock_codec **ret_codec) {
-  struct psock_protobuf_options options;
-  psock_options_copy(
-      &options, sizeof options, given, given == NULL ? 0 : given->size);
-  if ((given != NULL && given->size == 0) || complete_options(&options) != 0 ||
-      !type_is_valid(type))
+  struct psock_protobuf_limits limits;
+  const struct psock_allocator *allocator;
+  if (psock_protobuf_limits_init(&limits, given, &allocator) != 0 ||
+      !psock_protobuf_type_is_valid(type))
     return PSOCK_EINVAL;
-  struct protobuf_codec *self = psock_alloc(options.allocator, sizeof *self);
+  struct protobuf_codec *self = psock_alloc(allocator, sizeof *self);
   if (self == NULL)
     return PSOCK_ENOMEM;
   *self = (struct protobuf_codec){
@@ -312,18 +321,14 @@ int psock_protobuf_codec_new(const struct psock_message_type *type,
           .encode = encode,
           .decode = decode,
           .type = type->descriptor},
-      .max_depth = options.max_depth,
-      .max_message = options.max_message,
-      .memory_factor = options.memory_factor,
-      .memory_min = options.memory_min,
-      .memory_max = options.memory_max,
-      .allocator = *options.allocator,
+      .limits = limits,
+      .allocator = *allocator,
   };
   psock_options_copy(&self->type, sizeof self->type, type, type->size);
   if (type->decode == NULL &&
-      psock_bounds_new(type->descriptor, options.max_depth, options.allocator,
-          &self->bounds) != 0) {
-    psock_free(options.allocator, self);
+      psock_bounds_new(
+          type->descriptor, limits.max_depth, allocator, &self->bounds) != 0) {
+    psock_free(allocator, self);
     return PSOCK_ENOMEM;
   }
   *ret_codec = &self->codec;

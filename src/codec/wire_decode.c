@@ -2,6 +2,7 @@
 #include "base/arena.h"
 #include "base/buffer.h"
 #include "codec/utf8.h"
+#include "codec/wire.h"
 #include <protosocket/error.h>
 #include <protosocket/generated.h>
 
@@ -385,12 +386,13 @@ const uint8_t *psock_decode_messages(struct psock_decoder *decoder,
 
 /* ---- Fields that are not as expected ---- */
 
-/* Passes over a value; NULL when there is none. */
-static const uint8_t *skip_value(
-    const uint8_t *at, const uint8_t *end, unsigned wire_type) {
+const uint8_t *psock_decode_skip(
+    const uint8_t *at, const uint8_t *end, uint64_t tag) {
   uint64_t value;
   size_t length;
-  switch (wire_type) {
+  if (tag < 8)
+    return NULL;
+  switch (tag & 7) {
   case PROTOBUF_C_WIRE_TYPE_VARINT:
     return get_varint(at, end, VARINT_MAX, &value);
   case PROTOBUF_C_WIRE_TYPE_64BIT:
@@ -423,10 +425,8 @@ static bool keep_unknown(struct psock_decoder *decoder,
 const uint8_t *psock_decode_other(struct psock_decoder *decoder,
     const ProtobufCMessageDescriptor *descriptor, const uint8_t *at,
     const uint8_t *end, uint64_t tag, struct psock_array *unknown) {
-  if (tag < 8)
-    return NULL;
   const uint8_t *value = at;
-  at = skip_value(at, end, (unsigned)(tag & 7));
+  at = psock_decode_skip(at, end, tag);
   if (at == NULL)
     return NULL;
   const ProtobufCFieldDescriptor *field =

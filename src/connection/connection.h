@@ -39,14 +39,14 @@ struct psock_connection {
   struct psock_buffer out;     /* collected, not yet taken by the transport */
   struct psock_buffer records; /* collected, not yet given */
   struct psock_block *in;      /* bytes that were received, not yet given */
-  const struct psock_decoded *lent; /* the message that is being given */
-  size_t needed;            /* bytes in `in` before another decode; 0: any */
-  size_t scanned;           /* what decode noted of that many */
-  size_t skip;              /* bytes to be ignored */
-  struct psock_task task;   /* what is to be done at the turn's end */
-  struct psock_alarm alarm; /* the end of OPENING, or of CLOSING */
-  struct psock_owned owned; /* by the loop */
-  void (*gone)(void *data); /* the listener's: before `closed` */
+  struct psock_decoded *lent;  /* the message that is being given */
+  size_t needed;               /* bytes in `in` before another decode; 0: any */
+  size_t scanned;              /* what decode noted of that many */
+  size_t skip;                 /* bytes to be ignored */
+  struct psock_task task;      /* what is to be done at the turn's end */
+  struct psock_alarm alarm;    /* the end of OPENING, or of CLOSING */
+  struct psock_owned owned;    /* by the loop */
+  void (*gone)(void *data);    /* the listener's: before `closed` */
   void *gone_data;
   uint64_t close_timeout;
   uint64_t drain_timeout;
@@ -124,6 +124,27 @@ bool psock_connection_may_give(const psock_connection *connection);
 
 /* Lets input flow again if only the full output queue held it back. */
 void psock_connection_check_full(psock_connection *connection);
+
+/* ---- nested.c ---- */
+
+struct psock_message_type;
+struct psock_protobuf_limits;
+
+/*
+ * Decodes the `length` bytes at `bytes`, which is not NULL and lies in the
+ * message that is being given: a message of `type`, which is valid, inside that
+ * one. It lives as long as the other; who wants to hold both, decodes first.
+ * Loop's thread. Returns 0, PSOCK_EINVAL when no message is being given, or
+ * what psock_protobuf_decode does.
+ */
+int psock_connection_decode(psock_connection *connection,
+    const struct psock_protobuf_limits *limits,
+    const struct psock_message_type *type, const uint8_t *bytes, size_t length,
+    const void **ret_message);
+
+/* Bytes of the frame of the message that is being given, with its count; 0 when
+ * none is. */
+size_t psock_connection_given_length(const psock_connection *connection);
 
 /* ---- write.c ---- */
 

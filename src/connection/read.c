@@ -58,8 +58,7 @@ static bool output_allows(psock_connection *connection) {
   return psock_connection_may_give(connection);
 }
 
-static void give(
-    psock_connection *connection, const struct psock_decoded *decoded) {
+static void give(psock_connection *connection, struct psock_decoded *decoded) {
   const psock_reactor *reactor = &connection->reactor;
   connection->stats.messages_in++;
   connection->lent = decoded;
@@ -91,8 +90,8 @@ static bool refuse(psock_connection *connection, int reason) {
 
 /* Takes what decode said; a codec that takes no byte of a message would never
  * come to an end. Returns whether to go on. */
-static bool take_decoded(psock_connection *connection, int result,
-    const struct psock_decoded *decoded) {
+static bool take_decoded(
+    psock_connection *connection, int result, struct psock_decoded *decoded) {
   struct psock_block *in = connection->in;
   size_t length = psock_block_length(in);
   connection->needed = 0;

@@ -18,8 +18,8 @@ int use(struct golden__dispatch__event__handlers *handlers, psock_call *call,
   handlers->on_old = NULL;
 #endif
 #if defined(OLD_FUNCTION)
-  return golden__shop__haggle__send(call, item);
+  return golden__shop__haggle__send_request(call, item);
 #else
-  return golden__shop__fill__send(call, item);
+  return golden__shop__fill__send_request(call, item);
 #endif
 }

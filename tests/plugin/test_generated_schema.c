@@ -50,7 +50,7 @@ START_TEST(schema_is_what_protoc_read) {
   ck_assert_uint_eq(counts[1], 1);
   ck_assert_uint_eq(counts[2], 1);
   ck_assert_uint_eq(counts[3], 3);
-  ck_assert_uint_eq(counts[4], 13);
+  ck_assert_uint_eq(counts[4], 17);
   ck_assert_uint_eq(counts[5], 1);
   ck_assert_uint_eq(counts[6], 3);
   ck_assert_uint_eq(counts[9], 0);

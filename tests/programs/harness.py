@@ -165,12 +165,12 @@ class Bench:
         self.programs.append(program)
         return program
 
-    def serve(self, name, *addresses):
+    def serve(self, name, *addresses, options=()):
         """Starts a server and waits until it listens. Its attribute
         `addresses` is where, as it has printed it."""
         wanted = addresses or ("tcp:127.0.0.1:0",)
-        options = [word for address in wanted for word in ("-l", address)]
-        server = self.start(name, *options)
+        listen = [word for address in wanted for word in ("-l", address)]
+        server = self.start(name, *listen, *options)
         server.ends_by_itself = False
         lines = [server.line() for _ in wanted]
         for line in lines:

@@ -37,6 +37,42 @@ def modes(bench):
         load.wait()
 
 
+@test("--frame: the same over the service")
+def frames(bench):
+    server = bench.serve("echo-server", "tcp:127.0.0.1:0",
+                         "unix:@" + bench.path("socket"), options=["--frame"])
+    loads = [(mode, size,
+              bench.start("echo-load", "--frame", "-a", address, "-t", "1",
+                          "-m", mode, "-c", "2", "-w", "4", "-s", str(size)))
+             for address in server.addresses
+             for mode, size in (("unary", 100), ("stream", 100),
+                                ("unary", 1000000), ("stream", 0))]
+    for mode, size, load in loads:
+        matches(load.output.read().decode(), summary(mode, 2, 4, size))
+        load.wait()
+
+
+@test("--frame on one side only: status 1")
+def one_side(bench):
+    for options, arguments in ((["--frame"], []), ([], ["--frame"])):
+        server = bench.serve("echo-server", options=options)
+        load = bench.start("echo-load", *arguments, "-a", server.address)
+        load.wait(1)
+        equal(load.output.read(), b"")
+        assert load.errors().startswith(f"echo-load: {server.address}: ")
+
+
+@test("echo-server -v: how many calls there were")
+def counted(bench):
+    server = bench.serve("echo-server", options=["-v"])
+    bench.run("echo-load", "-a", server.address, "-t", "1")
+    server.signal(signal.SIGTERM)
+    server.wait()
+    errors = server.errors()
+    assert re.fullmatch(r"echo-server: [1-9]\d* calls, of which 0 failed: 0 were "
+                        r"refused, 0 cancelled, 0 out of time\n", errors), errors
+
+
 @test("empty and large texts, and many connections")
 def sizes(bench):
     server = bench.serve("echo-server")
@@ -69,7 +105,7 @@ def drained(bench):
     server.signal(signal.SIGTERM)
     load.wait(1)
     equal(load.errors(), f"echo-load: {server.address}: "
-          "the server has closed the connection\n")
+          "UNAVAILABLE: the connection has ended\n")
     server.wait()
 
 
@@ -101,29 +137,25 @@ def fails(bench, mode, answer, sentence):
         connection.end()
     load.wait(1)
     equal(load.output.read(), b"")
-    equal(load.errors(),
-          f"echo-load: {sentence.format(address=address, call=call.get(1, 0))}"
-          "\n")
+    equal(load.errors(), f"echo-load: {address}: {sentence}\n")
 
 
 def encoded(*responses):
     return [response.encode() for response in responses]
 
 
-WRONG = "a wrong answer came to call {call}"
-UNKNOWN = "an answer came to call 99, which is not in flight"
-CANCELLED = "the server has cancelled call {call}"
+WRONG = "a wrong answer has come"
+NO_ANSWER = "INTERNAL: the server has ended the call without answer"
+CANCELLED = "CANCELLED"
 
 ANSWERS = (
-    ("an answer to no call", "unary", UNKNOWN,
-     lambda call, time: encoded(echo(99, b"ab", time))),
     ("another text", "unary", WRONG,
      lambda call, time: encoded(echo(call, b"ba", time))),
     ("another time stamp", "unary", WRONG,
      lambda call, time: encoded(echo(call, b"ab", time + 1))),
     ("an answer without a body", "unary", WRONG,
      lambda call, time: encoded(Response(call))),
-    ("an end for a unary call", "unary", WRONG,
+    ("an end for a unary call", "unary", NO_ANSWER,
      lambda call, time: encoded(end(call))),
     ("a cancel", "unary", CANCELLED,
      lambda call, time: encoded(cancel(call))),
@@ -148,7 +180,7 @@ ANSWERS = (
     ("a cancelled stream", "stream", CANCELLED,
      lambda call, time: encoded(item(call, b"a", 0, time), cancel(call))),
     ("a closed connection", "unary",
-     "{address}: the server has closed the connection",
+     "UNAVAILABLE: the connection has ended",
      lambda call, time: []))
 
 
@@ -165,7 +197,7 @@ for _answer in ANSWERS:
 @test("what is no frame: status 1, and a sentence")
 def malformed(bench):
     fails(bench, "unary", lambda call, time: [11 * b"\xff"],
-          "{address}: the input is malformed")
+          "UNAVAILABLE: the input is malformed")
 
 
 run_tests()

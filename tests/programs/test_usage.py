@@ -8,8 +8,18 @@ import socket
 
 from harness import Skip, equal, run_tests, test
 
-SERVERS = ("chat-server", "echo-server", "line-server")
+SERVERS = ("chat-server", "echo-server", "kv-server", "line-server")
 CLIENTS = ("chat", "echo-load")
+
+# The options of each, but for --help and --version.
+OPTIONS = {
+    "chat": ("-a", "-n"),
+    "chat-server": ("-l",),
+    "echo-load": ("-a", "-c", "-m", "-s", "-t", "-v", "-w", "--frame"),
+    "echo-server": ("-l", "-v", "--frame"),
+    "kv": ("-a", "--timeout", "--token"),
+    "kv-server": ("-l", "-m", "-v", "--token"),
+    "line-server": ("-l",)}
 
 # An address at which nobody listens: nobody may listen at port 1.
 NOWHERE = "tcp:127.0.0.1:1"
@@ -33,10 +43,7 @@ def add_tests_of_help(name):
         equal(errors, "")
         assert output.startswith(f"usage: {name} "), output
         assert max(map(len, output.splitlines())) <= 80, output
-        options = {"chat": "an", "echo-load": "acmstvw"}.get(name, "l")
-        for option in [f"-{letter}" for letter in options]:
-            assert f"\n  {option} " in output, option
-        for option in ("--help", "--version"):
+        for option in (*OPTIONS[name], "--help", "--version"):
             assert f"\n  {option} " in output, option
 
     @test(f"{name}: --version")
@@ -74,8 +81,9 @@ def add_tests_of_mistakes(name):
         refuses_address(bench, name, address, "tcp:localhost:1")
 
 
-for _name in SERVERS + CLIENTS:
+for _name in OPTIONS:
     add_tests_of_help(_name)
+for _name in SERVERS + CLIENTS:
     add_tests_of_mistakes(_name)
 
 
@@ -109,9 +117,9 @@ def load_options(bench):
 
 @test("clients: nobody listens there")
 def refused(bench):
-    for name in CLIENTS:
+    for name, kind in (("chat", ""), ("echo-load", "UNAVAILABLE: ")):
         refuses(bench, name, "-a", NOWHERE, status=1,
-                sentence=f"{NOWHERE}: connection refused")
+                sentence=f"{NOWHERE}: {kind}connection refused")
 
 
 @test("clients: no such unix socket")
@@ -173,10 +181,10 @@ def stale(bench):
     assert not os.path.exists(bench.path("socket"))
 
 
-@test("servers: the default addresses are ports 9000 to 9002 of 127.0.0.1")
+@test("servers: the default addresses are ports 9000 to 9003 of 127.0.0.1")
 def defaults(bench):
     for number, name in enumerate(("echo-server", "chat-server",
-                                   "line-server")):
+                                   "line-server", "kv-server")):
         output, _ = bench.run(name, "--help")
         assert f"default tcp:127.0.0.1:{9000 + number}\n" in output, output
 

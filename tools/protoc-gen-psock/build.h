@@ -34,8 +34,16 @@ void reference_field(struct field *field, const char *type_name);
 void reference_message(const struct message **ret_message,
     const char *type_name, struct location at);
 
+/* Whether what is declared at `at` can use `message`: returns 0, or complains
+ * and returns -1 if protoc-c makes nothing of it. */
+int reference_check(const struct message *message, struct location at);
+
 /* Resolves all that was noted. Returns 0, or -1 if a type is not there, which
  * protoc does not let happen. */
 int resolve_references(const struct model *model);
+
+/* Makes the `call` of every message that has the option `response`, whose text
+ * protoc does not look at: complains where it stands for no message. */
+void build_calls(const struct model *model);
 
 #endif

@@ -8,9 +8,10 @@
 
 /*
  * Options of messages and of fields that make no sense: an id or a code that a
- * call could not use, a table of handlers for a oneof that is not there, a test
- * for UTF-8 of what is no string. An option that has no effect where it stands
- * is an error too: whoever wrote it expected one.
+ * call could not use, a call of messages that lack them, a table of handlers
+ * for a oneof that is not there, a test for UTF-8 of what is no string. An
+ * option that has no effect where it stands is an error too: whoever wrote it
+ * expected one.
  *
  * Each complaint says what is wrong and what to do, at the line of the message
  * or the field that has the option. A field with a wrong type is not looked at
@@ -82,6 +83,41 @@ static void check_field(const struct field *field) {
         field->name);
 }
 
+/* ---- The message that answers ---- */
+
+/* `what` is a clause about `marked` that its lack ends. A code without an id
+ * has been told of already, where it is. */
+static void check_marks(const struct message *message,
+    const struct message *marked, const char *what) {
+  if (marked->id == NULL && (marked != message || marked->code == NULL))
+    error_at(message->at,
+        "%s no id: mark the field that is the id of a call with "
+        "(protosocket.field).id",
+        what);
+  if (marked->code == NULL)
+    error_at(message->at,
+        "%s no control code: mark the field that is the code of a call with "
+        "(protosocket.field).code",
+        what);
+}
+
+static const char *place(const struct message *from, const struct message *to) {
+  return from->file == to->file
+             ? text_format("line %u", to->at.line)
+             : text_format("%s:%u", to->file->name, to->at.line);
+}
+
+/* What is wrong with a response is told where it is asked to be one. */
+static void check_response(const struct message *message) {
+  const struct message *response = message->call->methods[0].response;
+  check_marks(message, message,
+      text_format("message %s has a response and", message->full_name));
+  if (response != message)
+    check_marks(message, response,
+        text_format("message %s has the response %s (%s), which has",
+            message->full_name, response->full_name, place(message, response)));
+}
+
 /* ---- The table of handlers ---- */
 
 /* A name for a oneof that is not there. */
@@ -128,6 +164,8 @@ static void check_message(const struct message *message) {
         "message %s has a control code and no id: mark the field that is "
         "the id of a call with (protosocket.field).id",
         message->full_name);
+  if (message->call != NULL)
+    check_response(message);
   check_dispatch(message);
 }
 

@@ -3,6 +3,7 @@
 #include "dispatch.h"
 #include "error.h"
 #include "memory.h"
+#include "method.h"
 #include "names.h"
 #include "register.h"
 #include <string.h>
@@ -34,6 +35,50 @@ static void claim_dispatch(const struct message *message, const char *what) {
         oneof->fields[i]->at);
 }
 
+/* Names of a method that it has only if `there`. */
+static void claim_if(bool there, const struct method *method,
+    const char *const *names, const char *what) {
+  if (there)
+    register_names(NULL, method->c_lower, names, what, method->at);
+}
+
+static void claim_method(const struct method *method, const char *what) {
+  static const char *const of_all[] = {
+      "__method", "__start", "__serve", "__deliver", NULL};
+  static const char *const of_one[] = {"__reply", NULL};
+  static const char *const of_many[] = {"__send_response", NULL};
+  static const char *const of_requests[] = {
+      "__set_events", "__send_request", "__deliver_request", NULL};
+  static const char *const of_run[] = {"__run", NULL};
+  static const char *const of_open[] = {"__open", "__receive", NULL};
+  static const char *const events[] = {"__events", NULL};
+  static const char *const request_events[] = {"__request_events", NULL};
+  claim_if(true, method, of_all, what);
+  claim_if(method_replies(method), method, of_one, what);
+  claim_if(method_sends(method), method, of_many, what);
+  claim_if(method->client_streams, method, of_requests, what);
+  claim_if(method_runs(method), method, of_run, what);
+  claim_if(method_opens(method), method, of_open, what);
+  register_names(tags, method->c_lower, events, what, method->at);
+  if (method->client_streams)
+    register_names(tags, method->c_lower, request_events, what, method->at);
+}
+
+/* Of a service that was declared, or of a message's call. */
+static void claim_service(const struct service *service, const char *what) {
+  static const char *const names[] = {"__service", "__service__methods", NULL};
+  static const char *const structs[] = {"__handlers", NULL};
+  register_names(NULL, service->c_lower, names, what, service->at);
+  register_names(tags, service->c_lower, structs, what, service->at);
+  for (size_t i = 0; i < service->method_count; i++) {
+    const struct method *method = &service->methods[i];
+    claim_method(
+        method, service->message != NULL
+                    ? what
+                    : text_format("method %s of %s", method->name, what));
+  }
+}
+
 static void claim_message(const struct message *message) {
   static const char *const of_all[] = {
       "__type", "__initial", "__encode", "__decode", NULL};
@@ -49,30 +94,8 @@ static void claim_message(const struct message *message) {
   if (message->id != NULL && message->code != NULL)
     register_names(NULL, message->c_lower, of_both, what, message->at);
   claim_dispatch(message, what);
-}
-
-static void claim_method(const struct method *method) {
-  static const char *const names[] = {
-      "__method", "__reply", "__start", "__serve", "__deliver", NULL};
-  static const char *const structs[] = {"__events", NULL};
-  const char *what = text_format(
-      "method %s of service %s", method->name, method->service->full_name);
-  register_names(NULL, method->c_lower, names, what, method->at);
-  register_names(tags, method->c_lower, structs, what, method->at);
-  register_name(NULL,
-      text_format(
-          "%s__%s", method->c_lower, method->client_streams ? "send" : "run"),
-      what, method->at);
-}
-
-static void claim_service(const struct service *service) {
-  static const char *const names[] = {"__service", "__service__methods", NULL};
-  static const char *const structs[] = {"__handlers", NULL};
-  const char *what = text_format("service %s", service->full_name);
-  register_names(NULL, service->c_lower, names, what, service->at);
-  register_names(tags, service->c_lower, structs, what, service->at);
-  for (size_t i = 0; i < service->method_count; i++)
-    claim_method(&service->methods[i]);
+  if (message->call != NULL)
+    claim_service(message->call, what);
 }
 
 /* Whether the name of a file can stand in a comment and between quotes. */
@@ -127,5 +150,6 @@ void check_names(const struct file *file) {
   for (size_t i = 0; i < file->message_count; i++)
     claim_message(file->messages[i]);
   for (size_t i = 0; i < file->service_count; i++)
-    claim_service(&file->services[i]);
+    claim_service(&file->services[i],
+        text_format("service %s", file->services[i].full_name));
 }

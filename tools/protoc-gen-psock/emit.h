@@ -32,9 +32,13 @@ void emit_dispatch_header(
 void emit_dispatch_source(
     struct printer *printer, const struct message *message);
 
+/* The tables of a service, or of the call that a message's option makes. */
 void emit_service_header(
     struct printer *printer, const struct service *service);
 void emit_service_source(
     struct printer *printer, const struct service *service);
+
+/* The functions of a method, and the structs of its events. */
+void emit_method(struct printer *printer, const struct method *method);
 
 #endif

@@ -11,7 +11,8 @@
  * The frame of a generated header: the guard, what it includes, a check that it
  * fits the library's headers, and then for the file, each message and each
  * service what is declared for it. Here that is only a message's type; the rest
- * is in emit_schema.c, emit_call.c, emit_dispatch.c and emit_service.c.
+ * is in emit_schema.c, emit_call.c, emit_dispatch.c, emit_service.c and
+ * emit_method.c.
  *
  * Included are protoc-c's header for this file, and ours for each file that has
  * a message which is used here, by name.
@@ -25,15 +26,21 @@
 /* The headers of the library that are needed, by name. */
 static void emit_library_includes(
     struct printer *printer, const struct file *file) {
+  bool calls = file->service_count > 0;
   bool dispatches = false;
-  for (size_t i = 0; i < file->message_count; i++)
+  for (size_t i = 0; i < file->message_count; i++) {
+    calls = calls || file->messages[i]->call != NULL;
     dispatches = dispatches || dispatch_choose(file->messages[i]) != NULL;
+  }
+  if (calls)
+    print(printer, "#include <protosocket/call.h>\n"
+                   "#include <protosocket/caller.h>\n");
   if (dispatches)
     print(printer, "#include <protosocket/dispatch.h>\n");
   print(printer, "#include <protosocket/message.h>\n");
   if (file->embed_descriptor)
     print(printer, "#include <protosocket/schema.h>\n");
-  if (file->service_count > 0)
+  if (calls)
     print(printer, "#include <protosocket/service.h>\n");
 }
 
@@ -53,11 +60,20 @@ static void add_user(const struct file *file, const struct message *used,
   files[(*count)++] = used->file;
 }
 
-/* The most files that can be used: one for each field and method's type. */
+static void add_users(const struct file *file, const struct service *service,
+    const struct file **files, size_t *count) {
+  for (size_t i = 0; i < service->method_count; i++) {
+    add_user(file, service->methods[i].request, files, count);
+    add_user(file, service->methods[i].response, files, count);
+  }
+}
+
+/* The most files that can be used: one for each field, each method's types, and
+ * what answers each message. */
 static size_t count_uses(const struct file *file) {
   size_t count = 0;
   for (size_t i = 0; i < file->message_count; i++)
-    count += file->messages[i]->field_count;
+    count += file->messages[i]->field_count + 1;
   for (size_t i = 0; i < file->service_count; i++)
     count += 2 * file->services[i].method_count;
   return count;
@@ -66,16 +82,15 @@ static size_t count_uses(const struct file *file) {
 static void emit_includes(struct printer *printer, const struct file *file) {
   const struct file **used = memory_new(count_uses(file), sizeof *used);
   size_t count = 0;
-  for (size_t i = 0; i < file->message_count; i++)
-    for (size_t j = 0; j < file->messages[i]->field_count; j++)
-      add_user(file, file->messages[i]->fields[j]->value, used, &count);
-  for (size_t i = 0; i < file->service_count; i++) {
-    const struct service *service = &file->services[i];
-    for (size_t j = 0; j < service->method_count; j++) {
-      add_user(file, service->methods[j].request, used, &count);
-      add_user(file, service->methods[j].response, used, &count);
-    }
+  for (size_t i = 0; i < file->message_count; i++) {
+    const struct message *message = file->messages[i];
+    for (size_t j = 0; j < message->field_count; j++)
+      add_user(file, message->fields[j]->value, used, &count);
+    if (message->call != NULL)
+      add_users(file, message->call, used, &count);
   }
+  for (size_t i = 0; i < file->service_count; i++)
+    add_users(file, &file->services[i], used, &count);
   qsort(used, count, sizeof *used, compare_stems);
   print(printer, "#include \"%s.pb-c.h\"\n", file->stem);
   emit_library_includes(printer, file);
@@ -150,6 +165,8 @@ void emit_header(struct printer *printer, const struct file *file) {
     emit_type_declaration(printer, file->messages[i]);
     emit_call_header(printer, file->messages[i]);
     emit_dispatch_header(printer, file->messages[i]);
+    if (file->messages[i]->call != NULL)
+      emit_service_header(printer, file->messages[i]->call);
   }
   for (size_t i = 0; i < file->service_count; i++)
     emit_service_header(printer, &file->services[i]);

@@ -5,17 +5,13 @@
 #include "method.h"
 
 /*
- * A service, for those who serve it and those who call it. The header has a
- * table of its methods, a struct of typed handlers, and for each method what
- * sends a response, what a caller is told of, and what calls. All of it rests
- * on protosocket/service.h: the functions are inline and hand on what they are
- * given. The source has the tables, and for each method two small functions:
- * `serve` calls the handler, `deliver` gives a response to the caller. No
- * pointer to a function is ever cast.
- *
- * A method whose requests stream starts without one: its handler is only told
- * of the call, it has `send` for the requests, and it cannot be run to its end
- * by one function.
+ * A service, for those who serve it and those who call it, or the call that a
+ * message's option makes, which is the same. The header has a table of its
+ * methods, a struct of typed handlers, and for each method what emit_method.c
+ * writes. The source has the tables, and for each method two or three small
+ * functions: `serve` calls the handler, `deliver` gives a response to the
+ * caller, and `deliver_request` a request to the server, where requests stream.
+ * No pointer to a function is ever cast.
  */
 
 #define NANOSECONDS_PER_MILLISECOND 1000000u
@@ -38,16 +34,29 @@ static void print_tables(
   }
 }
 
+/* What a handler answers with. */
+static const char *answer(const struct method *method) {
+  const char *lower = method->c_lower;
+  if (!method_sends(method))
+    return text_format("answers with one %s__reply", lower);
+  if (!method_replies(method))
+    return text_format(
+        "answers with %s__send_response, as often as needed", lower);
+  return text_format(
+      "answers with one %s__reply, or with %s__send_response, as often as "
+      "needed",
+      lower, lower);
+}
+
 static void print_handler(
     struct printer *printer, const struct method *method) {
   const char *request =
       method->client_streams
           ? ""
           : text_format(", const %s *request", method->request->c_type);
-  print_note(printer,
-      text_format("%s: answers %s %s__reply.", method->name,
-          method->server_streams ? "as often as needed with" : "with one",
-          method->c_lower));
+  const char *end = method_sends(method) ? ", and then psock_call_end" : "";
+  print_note(
+      printer, text_format("%s: %s%s.", method->name, answer(method), end));
   print_bracket(printer, text_format("void (*on_%s)(", method->c_name),
       text_format("void *state, psock_call *call%s)%s;", request,
           emit_deprecated(method->deprecated)));
@@ -56,8 +65,11 @@ static void print_handler(
 static void print_handlers(
     struct printer *printer, const struct service *service) {
   print_gap(printer);
-  print_note(printer,
-      text_format("Serves %s: a handler for each method.", service->full_name));
+  print_note(
+      printer, service->message != NULL
+                   ? text_format("Answers every %s.", service->message->c_type)
+                   : text_format("Serves %s: a handler for each method.",
+                         service->full_name));
   print_line(printer, "struct %s__handlers {", service->c_lower);
   print_open(printer);
   print_note(
@@ -68,79 +80,15 @@ static void print_handlers(
   print_close(printer, "};\n");
 }
 
-/* A function that sends one message in a call that has begun. */
-static void print_send(struct printer *printer, const struct method *method,
-    const char *verb, const char *what, const struct message *type) {
-  print_gap(printer);
-  print_note(
-      printer, text_format("Sends a %s of %s in `call`.", what, method->name));
-  print_bracket(printer,
-      text_format("PSOCK_NODISCARD %s int %s__%s(",
-          emit_inline(method->deprecated), method->c_lower, verb),
-      text_format("psock_call *call, const %s *%s) {", type->c_type, what));
-  print_open(printer);
-  print_line(printer, "return psock_call_send(call, %s);", what);
-  print_close(printer, "}\n");
-}
-
-static void print_events(struct printer *printer, const struct method *method) {
-  print_gap(printer);
-  print_note(
-      printer, text_format("What the caller of %s is told.", method->name));
-  print_line(printer, "struct %s__events {", method->c_lower);
-  print_open(printer);
-  print_line(printer, "struct psock_call_events events;");
-  print_note(printer, "A response has come; it is lent until this returns.");
-  print_bracket(printer, "void (*message)(",
-      text_format("void *data, psock_call *call, const %s *response);",
-          method->response->c_type));
-  print_close(printer, "};\n");
-}
-
-/* A function that calls: `start`, or `run`, which has no `ret_call`. */
-static void print_caller(struct printer *printer, const struct method *method,
-    const char *verb, const char *parameter, const char *argument) {
-  const char *request =
-      method->client_streams
-          ? ""
-          : text_format("const %s *request, ", method->request->c_type);
-  print_gap(printer);
-  print_note(printer,
-      text_format("Calls %s: see psock_caller_%s.", method->name, verb));
-  print_bracket(printer,
-      text_format("PSOCK_NODISCARD %s int %s__%s(",
-          emit_inline(method->deprecated), method->c_lower, verb),
-      text_format("psock_caller *caller, %s"
-                  "const struct psock_call_options *options, "
-                  "const struct %s__events *events, void *data%s) {",
-          request, method->c_lower, parameter));
-  print_open(printer);
-  print_bracket(printer, text_format("return psock_caller_%s(", verb),
-      text_format("caller, &%s__method, %s, options, &events->events, data%s);",
-          method->c_lower, method->client_streams ? "NULL" : "request",
-          argument));
-  print_close(printer, "}\n");
-}
-
-static void print_functions(
-    struct printer *printer, const struct method *method) {
-  print_send(printer, method, "reply", "response", method->response);
-  print_events(printer, method);
-  print_caller(
-      printer, method, "start", ", psock_call **ret_call", ", ret_call");
-  if (method->client_streams)
-    print_send(printer, method, "send", "request", method->request);
-  else
-    print_caller(printer, method, "run", "", "");
-}
-
 void emit_service_header(
     struct printer *printer, const struct service *service) {
-  print_heading(printer, service->full_name);
+  if (service->message == NULL)
+    print_heading(printer, service->full_name);
+  print_gap(printer);
   print_tables(printer, service);
   print_handlers(printer, service);
   for (size_t i = 0; i < service->method_count; i++)
-    print_functions(printer, &service->methods[i]);
+    emit_method(printer, &service->methods[i]);
 }
 
 /* ---- The source ---- */
@@ -163,25 +111,29 @@ static void print_serve(struct printer *printer, const struct method *method) {
   print_close(printer, "}\n");
 }
 
-static void print_deliver(
-    struct printer *printer, const struct method *method) {
+/* A function that calls `message` of a struct of events. */
+static void print_deliver(struct printer *printer, const struct method *method,
+    const char *name, const char *events, const char *message) {
   print_gap(printer);
   print_bracket(printer,
-      text_format("static void %s__deliver(", method->c_lower),
-      "const void *events, void *data, psock_call *call, "
-      "const void *response) {");
+      text_format("static void %s__%s(", method->c_lower, name),
+      text_format("const void *events, void *data, psock_call *call, "
+                  "const void *%s) {",
+          message));
   print_open(printer);
-  print_line(printer, "const struct %s__events *e = events;", method->c_lower);
+  print_line(
+      printer, "const struct %s__%s *e = events;", method->c_lower, events);
   print_line(printer, "if (e->message != NULL)");
-  print_line(printer, "  e->message(data, call, response);");
+  print_line(printer, "  e->message(data, call, %s);", message);
   print_close(printer, "}\n");
 }
 
 static const char *flags(const struct method *method) {
   static const char *const names[] = {"PSOCK_METHOD_CLIENT_STREAMS",
-      "PSOCK_METHOD_SERVER_STREAMS", "PSOCK_METHOD_IDEMPOTENT"};
-  const bool set[] = {
-      method->client_streams, method->server_streams, method->idempotent};
+      "PSOCK_METHOD_SERVER_STREAMS", "PSOCK_METHOD_IDEMPOTENT",
+      "PSOCK_METHOD_MAY_STREAM"};
+  const bool set[] = {method->client_streams, method->server_streams,
+      method->idempotent, method_may_stream(method)};
   const char *text = "";
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
     if (set[i])
@@ -199,18 +151,28 @@ static const char *timeout(const struct method *method) {
              : "0";
 }
 
+static const char *number(const struct method *method) {
+  uint32_t number = method_number(method);
+  return number != 0 ? text_format("UINT32_C(0x%08lx)", (unsigned long)number)
+                     : "0";
+}
+
 static void print_method(struct printer *printer, const struct method *method) {
   const char *lower = method->c_lower;
   print_serve(printer, method);
-  print_deliver(printer, method);
+  print_deliver(printer, method, "deliver", "events", "response");
+  if (method->client_streams)
+    print_deliver(
+        printer, method, "deliver_request", "request_events", "request");
   print_gap(printer);
   print_bracket(printer,
       text_format("const struct psock_method %s__method = {", lower),
-      text_format("sizeof(struct psock_method), %s, UINT32_C(0x%08x), %s, %s, "
-                  "&%s__type, &%s__type, %s__serve, %s__deliver};",
-          text_quote(method_wire_name(method)), (unsigned)method_number(method),
-          flags(method), timeout(method), method->request->c_lower,
-          method->response->c_lower, lower, lower));
+      text_format("sizeof(struct psock_method), %s, %s, %s, %s, &%s__type, "
+                  "&%s__type, %s__serve, %s__deliver, %s%s};",
+          text_quote(method_wire_name(method)), number(method), flags(method),
+          timeout(method), method->request->c_lower, method->response->c_lower,
+          lower, lower, method->client_streams ? lower : "NULL",
+          method->client_streams ? "__deliver_request" : ""));
 }
 
 void emit_service_source(

@@ -97,6 +97,8 @@ void emit_source(struct printer *printer, const struct file *file) {
     emit_call_source(printer, message);
     emit_dispatch_source(printer, message);
     emit_type_definition(printer, message);
+    if (message->call != NULL)
+      emit_service_source(printer, message->call);
   }
   for (size_t i = 0; i < file->service_count; i++)
     emit_service_source(printer, &file->services[i]);

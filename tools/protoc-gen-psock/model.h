@@ -107,6 +107,9 @@ struct message {
   bool has_dispatch;
   bool dispatch;
   const char *dispatch_oneof; /* or NULL */
+  const char *response;       /* or NULL */
+  /* what that makes of the message: a service with one method; or NULL */
+  const struct service *call;
   struct comments comments;
   struct location at;
 };
@@ -155,7 +158,8 @@ struct service {
   const char *c_lower;   /* package__greeter */
   const char *c_upper;   /* PACKAGE__GREETER */
   const struct file *file;
-  struct method *methods; /* as declared */
+  const struct message *message; /* whose `call` this is, or NULL */
+  struct method *methods;        /* as declared */
   size_t method_count;
   bool deprecated;
   struct comments comments;

@@ -45,6 +45,17 @@ void reference_message(const struct message **ret_message,
   add(type_name, at)->ret_message = ret_message;
 }
 
+/* A type of a file that protoc-c makes nothing of cannot be used outside. */
+int reference_check(const struct message *message, struct location at) {
+  if (!message->file->no_generate || message->file == at.file)
+    return 0;
+  error_at(at,
+      "message %s is not there in C: its file has the option "
+      "(pb_c_file).no_generate",
+      message->full_name);
+  return -1;
+}
+
 static int compare(const void *a, const void *b) {
   const struct type *x = a;
   const struct type *y = b;
@@ -72,16 +83,6 @@ static struct type *list_types(const struct model *model, size_t *ret_count) {
   qsort(types, count, sizeof *types, compare);
   *ret_count = count;
   return types;
-}
-
-/* A type of a file that protoc-c makes nothing of cannot be used outside. */
-static void check_is_made(
-    const struct reference *reference, const struct message *message) {
-  if (message->file->no_generate && message->file != reference->at.file)
-    error_at(reference->at,
-        "message %s is not there in C: its file has the option "
-        "(pb_c_file).no_generate",
-        message->full_name);
 }
 
 /* Whether what has the field is in turn what the field holds: a tree's node. A
@@ -112,7 +113,7 @@ static int resolve(const struct reference *reference, const struct type *type) {
   if (type == NULL)
     return -1;
   if (type->message != NULL)
-    check_is_made(reference, type->message);
+    (void)reference_check(type->message, reference->at);
   if (reference->field != NULL)
     return resolve_field(reference->field, type);
   *reference->ret_message = type->message;

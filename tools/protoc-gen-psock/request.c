@@ -89,6 +89,7 @@ static void set_options(struct message *message,
     message->has_dispatch = options->psock->has_dispatch;
     message->dispatch = options->psock->dispatch;
     message->dispatch_oneof = options->psock->dispatch_oneof;
+    message->response = options->psock->response;
   }
 }
 
@@ -289,5 +290,8 @@ struct model *model_read(const uint8_t *bytes, size_t length) {
       return NULL;
     model->files[model->file_count++] = file;
   }
-  return resolve_references(model) == 0 ? model : NULL;
+  if (resolve_references(model) != 0)
+    return NULL;
+  build_calls(model);
+  return model;
 }

@@ -94,6 +94,37 @@ const struct psock_message_type golden__calls__request__type = {
     &golden__calls__request__initial, 3, &golden__calls__request__id,
     &golden__calls__request__code};
 
+static int golden__calls__request__call__serve(
+    const void *handlers, void *state, psock_call *call, const void *request) {
+  const struct golden__calls__request__call__handlers *h = handlers;
+  if (!PSOCK_HANDLER_IS_SET(h, on_call))
+    return 0;
+  h->on_call(state, call, request);
+  return 1;
+}
+
+static void golden__calls__request__call__deliver(
+    const void *events, void *data, psock_call *call, const void *response) {
+  const struct golden__calls__request__call__events *e = events;
+  if (e->message != NULL)
+    e->message(data, call, response);
+}
+
+const struct psock_method golden__calls__request__call__method = {
+    sizeof(struct psock_method), "golden.calls.Request", 0,
+    PSOCK_METHOD_MAY_STREAM, 0, &golden__calls__request__type,
+    &golden__calls__response__type, golden__calls__request__call__serve,
+    golden__calls__request__call__deliver, NULL};
+
+static const struct psock_method *const
+    golden__calls__request__call__service__methods[] = {
+    &golden__calls__request__call__method,
+};
+
+const struct psock_service golden__calls__request__call__service = {
+    sizeof(struct psock_service), "golden.calls.Request",
+    golden__calls__request__call__service__methods, 1};
+
 /* ---- Golden__Calls__Response ---- */
 
 static uint8_t *golden__calls__response__encode(

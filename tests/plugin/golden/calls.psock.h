@@ -3,7 +3,10 @@
 #define PSOCK_CALLS_PROTO
 
 #include "calls.pb-c.h"
+#include <protosocket/call.h>
+#include <protosocket/caller.h>
 #include <protosocket/message.h>
+#include <protosocket/service.h>
 
 #if PSOCK_GENERATED_VERSION < 1
 #error "protosocket's headers are older than the protoc-gen-psock that made this"
@@ -49,6 +52,92 @@ static inline void golden__calls__request__make_end(
     Golden__Calls__Request *message, uint64_t id) {
   psock_message_make(
       &golden__calls__request__type, message, id, PSOCK_CODE_END);
+}
+
+/**
+ * Calls on connections that carry a Golden__Calls__Request one way and a
+ * Golden__Calls__Response the other.
+ */
+extern const struct psock_service golden__calls__request__call__service;
+
+/**
+ * Takes a Golden__Calls__Request and returns what answers it: one
+ * Golden__Calls__Response, or many.
+ */
+extern const struct psock_method golden__calls__request__call__method;
+
+/** Answers every Golden__Calls__Request. */
+struct golden__calls__request__call__handlers {
+  /** sizeof(struct golden__calls__request__call__handlers). */
+  size_t size;
+  /**
+   * Request: answers with one golden__calls__request__call__reply, or with
+   * golden__calls__request__call__send_response, as often as needed, and then
+   * psock_call_end.
+   */
+  void (*on_call)(
+      void *state, psock_call *call, const Golden__Calls__Request *request);
+};
+
+/** Answers a call of Request, which ends it: see psock_call_reply. */
+static inline int golden__calls__request__call__reply(
+    psock_call *call, const Golden__Calls__Response *response) {
+  return psock_call_reply(call, response);
+}
+
+/** Sends one of many responses of Request: see psock_call_send. */
+PSOCK_NODISCARD static inline int golden__calls__request__call__send_response(
+    psock_call *call, const Golden__Calls__Response *response) {
+  return psock_call_send(call, response);
+}
+
+/** What the caller of Request is told. */
+struct golden__calls__request__call__events {
+  struct psock_call_events events;
+  /** A response has come; it is lent until this returns. */
+  void (*message)(
+      void *data, psock_call *call, const Golden__Calls__Response *response);
+};
+
+/** Starts a call of Request: see psock_caller_start. */
+PSOCK_NODISCARD static inline int golden__calls__request__call__start(
+    psock_caller *caller, const Golden__Calls__Request *request,
+    const struct psock_call_options *options,
+    const struct golden__calls__request__call__events *events, void *data,
+    psock_call **ret_call) {
+  return psock_caller_start(caller, &golden__calls__request__call__method,
+      request, options, &events->events, data, ret_call);
+}
+
+/** Calls Request, and waits for its response: see psock_caller_run. */
+PSOCK_NODISCARD static inline int golden__calls__request__call__run(
+    psock_caller *caller, const Golden__Calls__Request *request,
+    const struct psock_call_options *options,
+    const Golden__Calls__Response **ret_response, psock_call **ret_call) {
+  const void *response = NULL;
+  int result = psock_caller_run(caller, &golden__calls__request__call__method,
+      request, options, &response, ret_call);
+  if (result == 0)
+    *ret_response = (const Golden__Calls__Response *)response;
+  return result;
+}
+
+/** Opens a call of Request: see psock_caller_open. */
+PSOCK_NODISCARD static inline int golden__calls__request__call__open(
+    psock_caller *caller, const Golden__Calls__Request *request,
+    const struct psock_call_options *options, psock_call **ret_call) {
+  return psock_caller_open(caller, &golden__calls__request__call__method,
+      request, options, ret_call);
+}
+
+/** Waits for the next response of Request: see psock_call_receive. */
+PSOCK_NODISCARD static inline int golden__calls__request__call__receive(
+    psock_call *call, const Golden__Calls__Response **ret_response) {
+  const void *response = NULL;
+  int result = psock_call_receive(call, &response);
+  if (result > 0)
+    *ret_response = (const Golden__Calls__Response *)response;
+  return result;
 }
 
 /* ---- Golden__Calls__Response ---- */

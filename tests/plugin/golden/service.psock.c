@@ -162,7 +162,7 @@ const struct psock_method golden__shop__buy_item__method = {
     sizeof(struct psock_method), "golden.Shop/BuyItem", UINT32_C(0x7da78c36),
     PSOCK_METHOD_IDEMPOTENT, UINT64_C(1500000000), &golden__item__type,
     &golden__receipt__type, golden__shop__buy_item__serve,
-    golden__shop__buy_item__deliver};
+    golden__shop__buy_item__deliver, NULL};
 
 static int golden__shop__browse__serve(
     const void *handlers, void *state, psock_call *call, const void *request) {
@@ -184,7 +184,7 @@ const struct psock_method golden__shop__browse__method = {
     sizeof(struct psock_method), "golden.Shop/Browse", UINT32_C(0x90166a1d),
     PSOCK_METHOD_SERVER_STREAMS | PSOCK_METHOD_IDEMPOTENT, PSOCK_TIMEOUT_NONE,
     &golden__item__type, &golden__item__type, golden__shop__browse__serve,
-    golden__shop__browse__deliver};
+    golden__shop__browse__deliver, NULL};
 
 static int golden__shop__fill__serve(
     const void *handlers, void *state, psock_call *call, const void *request) {
@@ -203,10 +203,18 @@ static void golden__shop__fill__deliver(
     e->message(data, call, response);
 }
 
+static void golden__shop__fill__deliver_request(
+    const void *events, void *data, psock_call *call, const void *request) {
+  const struct golden__shop__fill__request_events *e = events;
+  if (e->message != NULL)
+    e->message(data, call, request);
+}
+
 const struct psock_method golden__shop__fill__method = {
     sizeof(struct psock_method), "golden.OldShop/Fill", UINT32_C(0xc52c9009),
     PSOCK_METHOD_CLIENT_STREAMS, 0, &golden__item__type, &golden__receipt__type,
-    golden__shop__fill__serve, golden__shop__fill__deliver};
+    golden__shop__fill__serve, golden__shop__fill__deliver,
+    golden__shop__fill__deliver_request};
 
 static int golden__shop__haggle__serve(
     const void *handlers, void *state, psock_call *call, const void *request) {
@@ -225,11 +233,18 @@ static void golden__shop__haggle__deliver(
     e->message(data, call, response);
 }
 
+static void golden__shop__haggle__deliver_request(
+    const void *events, void *data, psock_call *call, const void *request) {
+  const struct golden__shop__haggle__request_events *e = events;
+  if (e->message != NULL)
+    e->message(data, call, request);
+}
+
 const struct psock_method golden__shop__haggle__method = {
     sizeof(struct psock_method), "golden.Shop/Haggle", UINT32_C(0x953a1fe5),
     PSOCK_METHOD_CLIENT_STREAMS | PSOCK_METHOD_SERVER_STREAMS, 0,
     &golden__item__type, &golden__item__type, golden__shop__haggle__serve,
-    golden__shop__haggle__deliver};
+    golden__shop__haggle__deliver, golden__shop__haggle__deliver_request};
 
 static const struct psock_method *const golden__shop__service__methods[] = {
     &golden__shop__buy_item__method,

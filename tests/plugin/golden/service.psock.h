@@ -3,6 +3,8 @@
 #define PSOCK_SERVICE_PROTO
 
 #include "service.pb-c.h"
+#include <protosocket/call.h>
+#include <protosocket/caller.h>
 #include <protosocket/message.h>
 #include <protosocket/schema.h>
 #include <protosocket/service.h>
@@ -62,18 +64,24 @@ struct golden__shop__handlers {
   /** BuyItem: answers with one golden__shop__buy_item__reply. */
   void (*on_buy_item)(
       void *state, psock_call *call, const Golden__Item *request);
-  /** Browse: answers as often as needed with golden__shop__browse__reply. */
+  /**
+   * Browse: answers with golden__shop__browse__send_response, as often as
+   * needed, and then psock_call_end.
+   */
   void (*on_browse)(void *state, psock_call *call, const Golden__Item *request);
   /** Fill: answers with one golden__shop__fill__reply. */
   void (*on_fill)(void *state, psock_call *call);
-  /** Haggle: answers as often as needed with golden__shop__haggle__reply. */
+  /**
+   * Haggle: answers with golden__shop__haggle__send_response, as often as
+   * needed, and then psock_call_end.
+   */
   void (*on_haggle)(void *state, psock_call *call) PSOCK_DEPRECATED;
 };
 
-/** Sends a response of BuyItem in `call`. */
-PSOCK_NODISCARD static inline int golden__shop__buy_item__reply(
+/** Answers a call of BuyItem, which ends it: see psock_call_reply. */
+static inline int golden__shop__buy_item__reply(
     psock_call *call, const Golden__Receipt *response) {
-  return psock_call_send(call, response);
+  return psock_call_reply(call, response);
 }
 
 /** What the caller of BuyItem is told. */
@@ -84,7 +92,7 @@ struct golden__shop__buy_item__events {
       void *data, psock_call *call, const Golden__Receipt *response);
 };
 
-/** Calls BuyItem: see psock_caller_start. */
+/** Starts a call of BuyItem: see psock_caller_start. */
 PSOCK_NODISCARD static inline int golden__shop__buy_item__start(
     psock_caller *caller, const Golden__Item *request,
     const struct psock_call_options *options,
@@ -94,17 +102,21 @@ PSOCK_NODISCARD static inline int golden__shop__buy_item__start(
       options, &events->events, data, ret_call);
 }
 
-/** Calls BuyItem: see psock_caller_run. */
+/** Calls BuyItem, and waits for its response: see psock_caller_run. */
 PSOCK_NODISCARD static inline int golden__shop__buy_item__run(
     psock_caller *caller, const Golden__Item *request,
     const struct psock_call_options *options,
-    const struct golden__shop__buy_item__events *events, void *data) {
-  return psock_caller_run(caller, &golden__shop__buy_item__method, request,
-      options, &events->events, data);
+    const Golden__Receipt **ret_response, psock_call **ret_call) {
+  const void *response = NULL;
+  int result = psock_caller_run(caller, &golden__shop__buy_item__method,
+      request, options, &response, ret_call);
+  if (result == 0)
+    *ret_response = (const Golden__Receipt *)response;
+  return result;
 }
 
-/** Sends a response of Browse in `call`. */
-PSOCK_NODISCARD static inline int golden__shop__browse__reply(
+/** Sends one of many responses of Browse: see psock_call_send. */
+PSOCK_NODISCARD static inline int golden__shop__browse__send_response(
     psock_call *call, const Golden__Item *response) {
   return psock_call_send(call, response);
 }
@@ -116,7 +128,7 @@ struct golden__shop__browse__events {
   void (*message)(void *data, psock_call *call, const Golden__Item *response);
 };
 
-/** Calls Browse: see psock_caller_start. */
+/** Starts a call of Browse: see psock_caller_start. */
 PSOCK_NODISCARD static inline int golden__shop__browse__start(
     psock_caller *caller, const Golden__Item *request,
     const struct psock_call_options *options,
@@ -126,19 +138,41 @@ PSOCK_NODISCARD static inline int golden__shop__browse__start(
       options, &events->events, data, ret_call);
 }
 
-/** Calls Browse: see psock_caller_run. */
-PSOCK_NODISCARD static inline int golden__shop__browse__run(
+/** Opens a call of Browse: see psock_caller_open. */
+PSOCK_NODISCARD static inline int golden__shop__browse__open(
     psock_caller *caller, const Golden__Item *request,
-    const struct psock_call_options *options,
-    const struct golden__shop__browse__events *events, void *data) {
-  return psock_caller_run(caller, &golden__shop__browse__method, request,
-      options, &events->events, data);
+    const struct psock_call_options *options, psock_call **ret_call) {
+  return psock_caller_open(
+      caller, &golden__shop__browse__method, request, options, ret_call);
 }
 
-/** Sends a response of Fill in `call`. */
-PSOCK_NODISCARD static inline int golden__shop__fill__reply(
+/** Waits for the next response of Browse: see psock_call_receive. */
+PSOCK_NODISCARD static inline int golden__shop__browse__receive(
+    psock_call *call, const Golden__Item **ret_response) {
+  const void *response = NULL;
+  int result = psock_call_receive(call, &response);
+  if (result > 0)
+    *ret_response = (const Golden__Item *)response;
+  return result;
+}
+
+/** Answers a call of Fill, which ends it: see psock_call_reply. */
+static inline int golden__shop__fill__reply(
     psock_call *call, const Golden__Receipt *response) {
-  return psock_call_send(call, response);
+  return psock_call_reply(call, response);
+}
+
+/** What the server of Fill is told. */
+struct golden__shop__fill__request_events {
+  struct psock_call_events events;
+  /** A request has come; it is lent until this returns. */
+  void (*message)(void *data, psock_call *call, const Golden__Item *request);
+};
+
+/** Sets what is told of a call of Fill: see psock_call_set_events. */
+static inline void golden__shop__fill__set_events(psock_call *call,
+    const struct golden__shop__fill__request_events *events, void *data) {
+  psock_call_set_events(call, &events->events, data);
 }
 
 /** What the caller of Fill is told. */
@@ -149,7 +183,7 @@ struct golden__shop__fill__events {
       void *data, psock_call *call, const Golden__Receipt *response);
 };
 
-/** Calls Fill: see psock_caller_start. */
+/** Starts a call of Fill: see psock_caller_start. */
 PSOCK_NODISCARD static inline int golden__shop__fill__start(
     psock_caller *caller, const struct psock_call_options *options,
     const struct golden__shop__fill__events *events, void *data,
@@ -158,16 +192,48 @@ PSOCK_NODISCARD static inline int golden__shop__fill__start(
       &events->events, data, ret_call);
 }
 
-/** Sends a request of Fill in `call`. */
-PSOCK_NODISCARD static inline int golden__shop__fill__send(
+/** Opens a call of Fill: see psock_caller_open. */
+PSOCK_NODISCARD static inline int golden__shop__fill__open(psock_caller *caller,
+    const struct psock_call_options *options, psock_call **ret_call) {
+  return psock_caller_open(
+      caller, &golden__shop__fill__method, NULL, options, ret_call);
+}
+
+/** Waits for the response of Fill: see psock_call_receive. */
+PSOCK_NODISCARD static inline int golden__shop__fill__receive(
+    psock_call *call, const Golden__Receipt **ret_response) {
+  const void *response = NULL;
+  int result = psock_call_receive(call, &response);
+  if (result > 0)
+    *ret_response = (const Golden__Receipt *)response;
+  return result;
+}
+
+/** Sends one of the requests of Fill: see psock_call_send. */
+PSOCK_NODISCARD static inline int golden__shop__fill__send_request(
     psock_call *call, const Golden__Item *request) {
   return psock_call_send(call, request);
 }
 
-/** Sends a response of Haggle in `call`. */
-PSOCK_NODISCARD PSOCK_DEPRECATED static inline int golden__shop__haggle__reply(
+/** Sends one of many responses of Haggle: see psock_call_send. */
+PSOCK_NODISCARD PSOCK_DEPRECATED static inline int
+    golden__shop__haggle__send_response(
     psock_call *call, const Golden__Item *response) {
   return psock_call_send(call, response);
+}
+
+/** What the server of Haggle is told. */
+struct golden__shop__haggle__request_events {
+  struct psock_call_events events;
+  /** A request has come; it is lent until this returns. */
+  void (*message)(void *data, psock_call *call, const Golden__Item *request);
+};
+
+/** Sets what is told of a call of Haggle: see psock_call_set_events. */
+PSOCK_DEPRECATED static inline void golden__shop__haggle__set_events(
+    psock_call *call, const struct golden__shop__haggle__request_events *events,
+    void *data) {
+  psock_call_set_events(call, &events->events, data);
 }
 
 /** What the caller of Haggle is told. */
@@ -177,7 +243,7 @@ struct golden__shop__haggle__events {
   void (*message)(void *data, psock_call *call, const Golden__Item *response);
 };
 
-/** Calls Haggle: see psock_caller_start. */
+/** Starts a call of Haggle: see psock_caller_start. */
 PSOCK_NODISCARD PSOCK_DEPRECATED static inline int golden__shop__haggle__start(
     psock_caller *caller, const struct psock_call_options *options,
     const struct golden__shop__haggle__events *events, void *data,
@@ -186,8 +252,28 @@ PSOCK_NODISCARD PSOCK_DEPRECATED static inline int golden__shop__haggle__start(
       options, &events->events, data, ret_call);
 }
 
-/** Sends a request of Haggle in `call`. */
-PSOCK_NODISCARD PSOCK_DEPRECATED static inline int golden__shop__haggle__send(
+/** Opens a call of Haggle: see psock_caller_open. */
+PSOCK_NODISCARD PSOCK_DEPRECATED static inline int golden__shop__haggle__open(
+    psock_caller *caller, const struct psock_call_options *options,
+    psock_call **ret_call) {
+  return psock_caller_open(
+      caller, &golden__shop__haggle__method, NULL, options, ret_call);
+}
+
+/** Waits for the next response of Haggle: see psock_call_receive. */
+PSOCK_NODISCARD PSOCK_DEPRECATED static inline int
+    golden__shop__haggle__receive(
+    psock_call *call, const Golden__Item **ret_response) {
+  const void *response = NULL;
+  int result = psock_call_receive(call, &response);
+  if (result > 0)
+    *ret_response = (const Golden__Item *)response;
+  return result;
+}
+
+/** Sends one of the requests of Haggle: see psock_call_send. */
+PSOCK_NODISCARD PSOCK_DEPRECATED static inline int
+    golden__shop__haggle__send_request(
     psock_call *call, const Golden__Item *request) {
   return psock_call_send(call, request);
 }
