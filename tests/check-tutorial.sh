@@ -28,6 +28,8 @@ fail() {
 }
 
 cp "$top/examples/tutorial/"* .
+lines=$(cat server.c client.c | grep -v '^$' | grep -vc SPDX)
+[ "$lines" -lt 60 ] || fail "server.c and client.c have $lines lines"
 "$PROTOC_C" --c_out=. greeting.proto
 "$PROTOC" --plugin=protoc-gen-psock="$PROTOC_GEN_PSOCK" --psock_out=. \
   greeting.proto
@@ -61,9 +63,10 @@ grep -q 'server: the address is not understood' server.said ||
 ./server unix:socket &
 server=$!
 for _ in $(seq 100); do
-  ! timeout 20 ./client unix:socket >/dev/null 2>&1 || break
+  ! timeout 20 ./client unix:socket World >/dev/null 2>&1 || break
   sleep 0.1
 done
 says 0 'Hello, World!' unix:socket World
 says 0 'Hello, Ann!' unix:socket Ann
-says 0 'Hello, !' unix:socket
+says 0 'Hello, !' unix:socket ''
+says 1 'client: the address is not understood' unix:socket

@@ -5,14 +5,13 @@
 #include <protosocket.h>
 #include <stdio.h>
 
-static void on_greet(
-    void *state, psock_call *call, const Greeting__Name *request) {
+static void on_greet(void *state, psock_call *call, const Hello__Name *name) {
   (void)state;
   char text[100];
-  Greeting__Greeting greeting = GREETING__GREETING__INIT;
-  snprintf(text, sizeof text, "Hello, %s!", request->name);
+  Hello__Greeting greeting = HELLO__GREETING__INIT;
+  snprintf(text, sizeof text, "Hello, %s!", name->name);
   greeting.text = text;
-  greeting__greeter__greet__reply(call, &greeting);
+  hello__greeter__greet__reply(call, &greeting);
 }
 
 static void check(int error) {
@@ -20,7 +19,7 @@ static void check(int error) {
     errx(1, "%s", psock_strerror(error));
 }
 
-static const struct greeting__greeter__handlers handlers = {
+static const struct hello__greeter__handlers handlers = {
     .size = sizeof handlers, .on_greet = on_greet};
 
 int main(int argc, char **argv) {
@@ -30,8 +29,7 @@ int main(int argc, char **argv) {
   check(psock_address_parse(argc > 1 ? argv[1] : "", &address));
   check(psock_loop_new(EV_DEFAULT, NULL, &loop));
   check(psock_server_new(loop, NULL, &server));
-  check(psock_server_add(server, &greeting__greeter__service, &handlers, NULL));
+  check(psock_server_add(server, &hello__greeter__service, &handlers, NULL));
   check(psock_server_listen(server, &address, NULL, NULL));
   ev_run(EV_DEFAULT, 0);
-  return 0;
 }

@@ -114,14 +114,31 @@ void psock_core_look(struct psock_core *core) {
     psock_loop_defer(core->loop, &core->task);
 }
 
-/* There are ways only where there are clones, so the lock is the mutex. */
-void psock_core_leave_way(struct psock_core *core, struct psock_way *way) {
-  if (way == NULL || --way->references > 0)
-    return;
+/* Leaves it to the loop. There are ways only where there are clones, so the
+ * lock, which the caller has, is the mutex. */
+static void bury_way(struct psock_core *core, struct psock_way *way) {
   way->next = core->ways_left;
   core->ways_left = way;
   if (!core->shut)
     post_letter(core);
+}
+
+static bool is_last(struct psock_way *way) {
+  return way != NULL && atomic_fetch_sub_explicit(
+                            &way->references, 1, memory_order_acq_rel) == 1;
+}
+
+void psock_core_leave_way(struct psock_core *core, struct psock_way *way) {
+  if (is_last(way))
+    bury_way(core, way);
+}
+
+void psock_core_drop_way(struct psock_core *core, struct psock_way *way) {
+  if (!is_last(way))
+    return;
+  pthread_mutex_lock(&core->mutex);
+  bury_way(core, way);
+  pthread_mutex_unlock(&core->mutex);
 }
 
 /* Takes the next call that was posted, or NULL. */

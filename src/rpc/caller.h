@@ -28,13 +28,13 @@
 struct psock_caller_call;
 struct psock_link;
 
-/* The way of a clone to the connection of one link. Counted, under the lock, by
- * the clone and the calls that use it; given back on the loop's thread, because
- * the loop may wait for room in it. */
+/* The way of a clone to the connection of one link. Counted by the clone, the
+ * calls that use it, and who is just sending on it; given back on the loop's
+ * thread, because the loop may wait for room in it. */
 struct psock_way {
   psock_sender *sender;
   uint64_t link_number;
-  unsigned references;
+  atomic_uint references; /* one more only under the lock */
   struct psock_way *next; /* in core->ways_left */
 };
 
@@ -157,8 +157,9 @@ void psock_core_call_loop(struct psock_core *core);
 bool psock_core_keep(struct psock_core *core, size_t length);
 void psock_core_release(struct psock_core *core, size_t length);
 
-/* Under the lock. NULL is allowed. */
+/* Gives back a reference. NULL is allowed. The first one under the lock. */
 void psock_core_leave_way(struct psock_core *core, struct psock_way *way);
+void psock_core_drop_way(struct psock_core *core, struct psock_way *way);
 
 /* ---- start.c ---- */
 

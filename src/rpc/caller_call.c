@@ -94,11 +94,8 @@ int psock_caller_call_send_start(struct psock_caller_call *call,
 /* Gives it back; somebody may be waiting for it. */
 static void give_place(struct psock_caller_call *call) {
   struct psock_core *core = call->core;
-  struct psock_link *link = call->link;
-  if (link == NULL)
-    return;
   psock_core_lock(core);
-  bool look = link->retired || core->starved;
+  bool look = call->link->retired || core->starved;
   psock_link_leave(call);
   psock_core_unlock(core);
   if (look)
@@ -129,14 +126,19 @@ static void note_cancel(struct psock_caller_call *call) {
   note(call);
 }
 
-/* Takes the call from wherever it is; its server is told if it has to be. */
-static void part(struct psock_caller_call *call, enum psock_ended_by by) {
+/* Takes the call, which is in `next` from now on, from wherever it is; its
+ * server is told if it has to be. */
+static void part(struct psock_caller_call *call, enum psock_call_state next,
+    enum psock_ended_by by) {
+  enum psock_call_state last = call->state;
+  /* Whoever sees it open may use its place. */
+  set_state(call, next);
   psock_list_remove(&call->node);
   if (call->link == NULL)
     return;
-  if (call->state == PSOCK_CALL_QUEUED) {
+  if (last == PSOCK_CALL_QUEUED) {
     call->cancel_due = true;
-  } else if (call->state == PSOCK_CALL_OPEN && by == PSOCK_BY_CALLER) {
+  } else if (last == PSOCK_CALL_OPEN && by == PSOCK_BY_CALLER) {
     note_cancel(call);
   } else {
     psock_peer_forget(&call->link->peer, &call->control);
@@ -174,7 +176,7 @@ static void tell(struct psock_caller_call *call) {
 
 /* Back to WAITING, as if it had not been sent. */
 static void send_again(struct psock_caller_call *call, uint64_t at) {
-  part(call, PSOCK_BY_SERVER);
+  part(call, PSOCK_CALL_WAITING, PSOCK_BY_SERVER);
   psock_caller_call_drop_metadata(call);
   psock_retry_wait(call, at);
 }
@@ -191,13 +193,12 @@ void psock_caller_call_end(struct psock_caller_call *call,
     psock_caller_call_leave(call);
     return;
   }
-  part(call, by);
+  part(call, PSOCK_CALL_CLOSED, by);
   psock_status_drop(&call->base.ended);
   psock_status_keep(&call->base.ended, core->heap, status);
   if (by == PSOCK_BY_CALLER)
     psock_caller_call_empty_inbox(call);
   if (!call->opens && call->inbox.count > 0) {
-    set_state(call, PSOCK_CALL_CLOSED);
     psock_list_append(&core->closed_calls, &call->node);
   } else {
     tell(call);
@@ -237,6 +238,15 @@ void psock_caller_call_lost(struct psock_caller_call *call, int reason) {
 
 /* ---- The start ---- */
 
+/* Its server is told, once, that there are no more requests. */
+static void end_requests(struct psock_caller_call *call) {
+  if (call->state != PSOCK_CALL_OPEN || call->end_noted)
+    return;
+  call->end_noted = true;
+  call->control.requests_ended = true;
+  note(call);
+}
+
 void psock_caller_call_sent(struct psock_caller_call *call) {
   struct psock_link *link = call->link;
   bool sends = psock_caller_call_sends(call);
@@ -244,6 +254,7 @@ void psock_caller_call_sent(struct psock_caller_call *call) {
   call->state = PSOCK_CALL_OPEN;
   call->send_window = (int64_t)link->peer.peer_window;
   call->read = 0;
+  bool ended = call->requests_ended;
   psock_core_unlock(call->core);
   call->sent_at = psock_link_get_position(link);
   call->receive_window = (int64_t)call->core->stream_window;
@@ -254,10 +265,8 @@ void psock_caller_call_sent(struct psock_caller_call *call) {
   if (!sends)
     return;
   psock_list_append(&link->streams, &call->node);
-  if (call->requests_ended) {
-    call->control.requests_ended = true;
-    note(call);
-  }
+  if (ended)
+    end_requests(call);
 }
 
 /* The frames of a clone's call use one way, from the second on. */
@@ -556,18 +565,11 @@ static void give_inbox(struct psock_caller_call *call) {
   tell(call);
 }
 
-static void end_requests(struct psock_caller_call *call) {
-  if (call->state != PSOCK_CALL_OPEN)
-    return;
-  call->control.requests_ended = true;
-  note(call);
-}
-
 void psock_caller_call_put_off(struct psock_caller_call *call) {
   struct psock_core *core = call->core;
   psock_caller_call_enter(call);
   if (core->connects && !core->shut) {
-    part(call, PSOCK_BY_SERVER);
+    part(call, PSOCK_CALL_WAITING, PSOCK_BY_SERVER);
     psock_retry_wait(call, 0);
   } else {
     struct psock_status status = psock_retry_status(core);

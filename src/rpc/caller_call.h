@@ -75,6 +75,7 @@ struct psock_caller_call {
   bool answered;     /* something has come */
   bool paused;
   bool cancel_due; /* when its record comes */
+  bool end_noted;  /* of its requests */
   bool settled;    /* the loop has let go of it */
 
   /* The request, for sending it later or again. */

@@ -13,6 +13,7 @@
 /* What a request is sent with, as it was when the lock was held. */
 struct outlet {
   psock_sender *sender;
+  struct psock_way *way; /* whose sender it is, or NULL */
   uint64_t max_frame;
 };
 
@@ -27,27 +28,35 @@ static int look(struct psock_caller_call *call, struct outlet *ret_outlet) {
   } else if (call->state != PSOCK_CALL_OPEN || call->send_window <= 0) {
     error = PSOCK_EFULL;
     call->wants_room = true;
+  } else if (call->way == NULL) {
+    *ret_outlet = (struct outlet){
+        .sender = psock_link_get_sender(call->link),
+        .max_frame = call->max_frame,
+    };
   } else {
-    ret_outlet->sender = call->way != NULL ? call->way->sender
-                                           : psock_link_get_sender(call->link);
-    ret_outlet->max_frame = call->max_frame;
+    /* The call may end, and leave its way, while it is used. */
+    atomic_fetch_add_explicit(&call->way->references, 1, memory_order_relaxed);
+    *ret_outlet = (struct outlet){
+        .sender = call->way->sender,
+        .way = call->way,
+        .max_frame = call->max_frame,
+    };
   }
   psock_core_unlock(call->core);
   return error;
 }
 
-static void count_sent(struct psock_caller_call *call, size_t length) {
+/* A request of `length` bytes was sent, or `error` says why not. */
+static void note_sent(
+    struct psock_caller_call *call, int error, size_t length) {
   psock_core_lock(call->core);
-  call->send_window -= (int64_t)length;
+  if (error == 0)
+    call->send_window -= (int64_t)length;
+  else if (error == PSOCK_EFULL)
+    call->wants_room = true;
   psock_core_unlock(call->core);
-}
-
-/* The connection has no room. */
-static void want_room(struct psock_caller_call *call) {
-  psock_core_lock(call->core);
-  call->wants_room = true;
-  psock_core_unlock(call->core);
-  psock_core_post(call->core, call, PSOCK_ERRAND_ROOM);
+  if (error == PSOCK_EFULL)
+    psock_core_post(call->core, call, PSOCK_ERRAND_ROOM);
 }
 
 static int send_once(struct psock_caller_call *call, const void *message) {
@@ -65,10 +74,8 @@ static int send_once(struct psock_caller_call *call, const void *message) {
       .max_length = outlet.max_frame,
   };
   error = psock_face_send(&call->core->face, outlet.sender, &frame, NULL);
-  if (error == 0)
-    count_sent(call, length);
-  else if (error == PSOCK_EFULL)
-    want_room(call);
+  psock_core_drop_way(call->core, outlet.way);
+  note_sent(call, error, length);
   return error == PSOCK_ECLOSED ? PSOCK_ECANCELED : error;
 }
 

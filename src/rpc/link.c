@@ -90,12 +90,11 @@ int psock_link_add_root(struct psock_link *link) {
 
 int psock_link_add_way(struct psock_link *link, struct psock_way **ret_way) {
   const struct psock_allocator *allocator = &link->core->heap->allocator;
-  if (link->root == NULL)
-    return PSOCK_ECLOSED;
   struct psock_way *way = psock_alloc(allocator, sizeof *way);
   if (way == NULL)
     return PSOCK_ENOMEM;
-  *way = (struct psock_way){.link_number = link->number, .references = 1};
+  *way = (struct psock_way){.link_number = link->number};
+  atomic_init(&way->references, 1);
   int error = psock_sender_clone(link->root, &way->sender);
   if (error != 0) {
     psock_free(allocator, way);
@@ -133,20 +132,18 @@ static void lose_calls(struct psock_link *link, int reason) {
   }
 }
 
-/* The connection has ended, or will answer nothing more. */
+/* The connection has ended. */
 static void be_over(struct psock_link *link, int reason) {
   struct psock_core *core = link->core;
-  if (!link->over) {
-    link->over = true;
-    psock_core_lock(core);
-    psock_link_retire(link);
-    psock_core_unlock(core);
-    core->last_reason = reason;
-    core->stray += link->peer.stray;
-    core->pings += link->peer.pings;
-    psock_peer_close(&link->peer);
-  }
+  link->over = true;
   link->bytes_out = link->connection->stats.bytes_out;
+  psock_core_lock(core);
+  psock_link_retire(link);
+  psock_core_unlock(core);
+  core->last_reason = reason;
+  core->stray += link->peer.stray;
+  core->pings += link->peer.pings;
+  psock_peer_close(&link->peer);
   lose_calls(link, reason);
   psock_core_look(core);
 }
@@ -330,14 +327,11 @@ static void on_records(void *state, psock_connection *connection,
   leave(link);
 }
 
-/* Nothing can be answered any more. */
+/* Nothing can be answered any more: what is queued is better not begun. */
 static void on_input_ended(void *state, psock_connection *connection) {
   struct psock_link *link = state;
-  enter(link);
-  be_over(link, 0);
-  if (link->connection != NULL)
-    psock_connection_close(connection);
-  leave(link);
+  link->input_ended = true;
+  psock_connection_free(connection);
 }
 
 static void on_closed(void *state, psock_connection *connection, int reason) {
@@ -348,7 +342,7 @@ static void on_closed(void *state, psock_connection *connection, int reason) {
   enter(link);
   if (!link->opened)
     psock_retry_note_failure(link->core);
-  be_over(link, reason);
+  be_over(link, link->input_ended ? 0 : reason);
   psock_list_remove(&link->node);
   psock_core_lock(link->core);
   psock_sender *root = link->root;
@@ -437,5 +431,11 @@ int psock_link_new(struct psock_core *core, psock_transport *transport,
 }
 
 void psock_link_free(struct psock_link *link) {
-  psock_connection_free(link->connection);
+  if (!link->over) {
+    psock_connection_free(link->connection);
+    return;
+  }
+  /* It is just telling its calls that it has ended. */
+  psock_list_remove(&link->node);
+  lose_calls(link, PSOCK_ECANCELED);
 }

@@ -26,7 +26,8 @@ struct psock_link {
   bool made;                 /* psock_link_new has succeeded */
   bool goaway_came;          /* the server wants no more calls */
   bool goaway_answered;
-  bool over;          /* its calls have been told that it has ended */
+  bool input_ended;
+  bool over;          /* its calls are told that it has ended */
   bool released;      /* its own use */
   uint64_t bytes_out; /* when it ended */
 
@@ -65,7 +66,8 @@ int psock_link_enter(struct psock_link *link, struct psock_caller_call *call);
  * be gone then. */
 void psock_link_leave(struct psock_caller_call *call);
 
-/* Makes a way to it. Under the lock, or on the loop's thread. Returns 0,
+/* Makes a way to it; it has a root. Under the lock, or on the loop's thread.
+ * Returns 0,
  * PSOCK_ECLOSED or PSOCK_ENOMEM. */
 int psock_link_add_way(struct psock_link *link, struct psock_way **ret_way);
 

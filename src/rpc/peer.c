@@ -53,7 +53,17 @@ static bool unwatch(struct psock_peer *peer, const bool *gone, bool *outer) {
 /* ---- What is noted ---- */
 
 static void room(void *data) {
-  psock_peer_flush(data);
+  struct psock_peer *peer = data;
+  bool gone;
+  bool *outer = watch(peer, &gone);
+  psock_peer_flush(peer);
+  if (!gone && peer->ops->writable != NULL)
+    peer->ops->writable(peer);
+  unwatch(peer, &gone, outer);
+}
+
+void psock_peer_await_room(struct psock_peer *peer, psock_sender *sender) {
+  psock_sender_on_writable(sender, room, peer);
 }
 
 /* Sends a frame that must not be refused. Returns whether it is done with. */

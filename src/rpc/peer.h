@@ -64,6 +64,8 @@ struct psock_peer_ops {
   void (*known)(struct psock_peer *peer);
   /* A GOAWAY has come. */
   void (*goaway)(struct psock_peer *peer);
+  /* A sender is writable again, after psock_peer_await_room. May be NULL. */
+  void (*writable)(struct psock_peer *peer);
 };
 
 struct psock_peer_options {
@@ -135,6 +137,10 @@ void psock_peer_forget(struct psock_peer *peer, struct psock_control *control);
 /* Sends what is noted. It is done at the end of the loop's turn in any case;
  * earlier, for who wants what is noted to leave with what was sent. */
 void psock_peer_flush(struct psock_peer *peer);
+
+/* `sender` has said PSOCK_EFULL: has ops->writable called, now or then, when
+ * what it refused has room. */
+void psock_peer_await_room(struct psock_peer *peer, psock_sender *sender);
 
 /* For the reactor's `batch_end`: the peer has been heard; and the same. */
 void psock_peer_end_batch(struct psock_peer *peer);

@@ -75,11 +75,12 @@ static void give_end(struct psock_server_call *call) {
   give(call, NULL);
 }
 
+/* Keeps a request that takes `memory` bytes. */
 static void keep(struct psock_server_call *call, const void *message,
-    const struct psock_rpc_frame *frame) {
+    size_t length, size_t memory) {
   struct psock_peer *peer = &call->session->peer;
   struct psock_requests *inbox = &call->inbox;
-  size_t cost = frame->length + REQUEST_COST;
+  size_t cost = memory + length + REQUEST_COST;
   struct psock_request *request = NULL;
   if (!psock_peer_keep(peer, cost)) {
     stop(call, PSOCK_STATUS_RESOURCE_EXHAUSTED,
@@ -89,8 +90,8 @@ static void keep(struct psock_server_call *call, const void *message,
   request = psock_alloc(&call->heap->allocator, sizeof *request);
   if (request == NULL)
     goto err_after_keep;
-  *request =
-      (struct psock_request){.message = message, .length = frame->length};
+  *request = (struct psock_request){
+      .message = message, .length = length, .cost = cost};
   if (psock_connection_hold(peer->connection, &request->hold) != 0)
     goto err_after_alloc;
   if (inbox->first == NULL)
@@ -118,7 +119,7 @@ static void free_request(
 static struct psock_request *take_first(struct psock_server_call *call) {
   struct psock_request *request = call->inbox.first;
   call->inbox.first = request->next;
-  psock_peer_release(&call->session->peer, request->length + REQUEST_COST);
+  psock_peer_release(&call->session->peer, request->cost);
   return request;
 }
 
@@ -148,10 +149,12 @@ void psock_requests_take(
     return;
   }
   inbox->window -= (int64_t)frame->length;
+  size_t used = psock_session_get_used(call->session);
   if (decode(call, frame, &message) != 0)
     return;
   if (inbox->first != NULL || !is_read(call)) {
-    keep(call, message, frame);
+    used = psock_session_get_used(call->session) - used;
+    keep(call, message, frame->length, used);
     return;
   }
   psock_call_ref(&call->call);

@@ -111,7 +111,7 @@ static bool is_wanted(struct psock_server_call *call) {
     call->state.begun =
         (unsigned)psock_interceptors_begin(options->interceptors,
             options->interceptor_count, &call->call, &refused, &status);
-    call->state.special = true; /* its end has to be told */
+    call->state.special |= call->state.begun > 0; /* its end is to be told */
   }
   if (refused && !call->state.over)
     psock_server_call_stop(call, PSOCK_ENDED_BY_SERVER, &status, false);

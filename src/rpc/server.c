@@ -411,9 +411,12 @@ int psock_server_drain(
       listening->drained = true;
   }
   for (struct psock_list *node = server->sessions.next;
-       node != &server->sessions; node = node->next)
-    psock_connection_drain(
-        PSOCK_CONTAINER(node, struct psock_session, node)->peer.connection);
+       node != &server->sessions; node = node->next) {
+    const struct psock_session *session =
+        PSOCK_CONTAINER(node, struct psock_session, node);
+    if (!session->closed)
+      psock_connection_drain(session->peer.connection);
+  }
   psock_server_check_drained(server);
   return 0;
 }

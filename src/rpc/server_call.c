@@ -59,8 +59,12 @@
  * and counts it as OVER then.
  */
 
-/* What a request that is held counts, beyond the bytes of its frame. */
+/* What a request that is held counts, beyond its frame and its memory. */
 #define HOLD_COST 1024
+
+/* What the memory of a request is taken for at most, in bytes for each of its
+ * frame, if it shares a block with others. */
+#define HOLD_FACTOR 64
 
 /* ---- Ending ---- */
 
@@ -407,7 +411,7 @@ static int send_response(struct psock_server_call *call, const void *message) {
   if (error == 0)
     call->window -= (int64_t)length;
   else if (error == PSOCK_EFULL)
-    refuse(call);
+    call->state.refused = refuse(call) == PSOCK_EFULL;
   psock_server_call_unlock(call);
   if (error == 0 && !call->state.streamed) {
     psock_metadata_clear(&call->metadata);
@@ -459,10 +463,17 @@ void psock_server_call_want_room(struct psock_server_call *call) {
   struct psock_session *session = call->session;
   psock_server_call_lock(call);
   bool waits_for_window = call->state.windowed && call->window <= 0;
+  bool refused = call->state.refused;
   psock_server_call_unlock(call);
   if (call->state.over || waits_for_window || session->closed)
     return;
   psock_server_call_warm(call);
+  if (refused) {
+    psock_list_remove(&call->turn);
+    psock_list_append(&session->refused, &call->turn);
+    psock_peer_await_room(&session->peer, psock_server_call_sender(call));
+    return;
+  }
   if (psock_list_empty(&call->turn))
     psock_list_append(&session->wanting, &call->turn);
   psock_connection_want_room(session->peer.connection);
@@ -472,6 +483,7 @@ void psock_server_call_give_room(struct psock_server_call *call) {
   const struct psock_call_events *events = call->call.events;
   psock_server_call_lock(call);
   call->state.wants_room = false;
+  call->state.refused = false;
   psock_server_call_unlock(call);
   if (!PSOCK_EVENT(events, room))
     return;
@@ -510,6 +522,20 @@ static void resume(psock_call *base) {
   psock_server_call_queue(call);
 }
 
+/* What keeping the request that is being given counts: its memory, and its
+ * frame if it points into that. */
+static size_t hold_cost(const struct psock_session *session) {
+  const psock_connection *connection = session->peer.connection;
+  size_t length = psock_connection_given_length(connection);
+  size_t frame = connection->lent->detached ? 0 : length;
+  size_t used = psock_session_get_used(session);
+  bool shares = session->peer.loop->arena->blocks == NULL ||
+                session->peer.loop->arena->blocks->next == NULL;
+  if (shares && used > length * HOLD_FACTOR)
+    used = length * HOLD_FACTOR;
+  return frame + used + HOLD_COST;
+}
+
 static int hold(psock_call *base) {
   struct psock_server_call *call = psock_server_call_of(base);
   struct psock_session *session = call->session;
@@ -517,8 +543,7 @@ static int hold(psock_call *base) {
     return 0;
   if (session == NULL || session->serving != call || session->closed)
     return PSOCK_EINVAL;
-  size_t cost =
-      psock_connection_given_length(session->peer.connection) + HOLD_COST;
+  size_t cost = hold_cost(session);
   if (!psock_peer_keep(&session->peer, cost))
     return PSOCK_EFULL;
   call->state.special = true;

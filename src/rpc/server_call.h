@@ -25,6 +25,7 @@ struct psock_request {
   psock_hold *hold;
   const void *message;
   size_t length; /* of its frame */
+  size_t cost;   /* as kept */
 };
 
 struct psock_requests {
@@ -52,7 +53,8 @@ struct psock_call_state {
   /* Guarded by the mutex when the call is shared. */
   bool claimed; /* somebody is ending it: `ended` of `call` is set soon */
   bool wants_room;
-  bool unsent; /* the frame that ends it had no room: what follows */
+  bool refused; /* by the queue, although it has room for others */
+  bool unsent;  /* the frame that ends it had no room: what follows */
   bool last_has_status;
   bool last_has_metadata;
   bool unreferenced;
@@ -102,7 +104,7 @@ struct psock_server_call {
   /* Only initialised when `warm`. */
   struct psock_table_entry entry;
   struct psock_list queued; /* in the session's `giving` or `settling` */
-  struct psock_list turn;   /* in the session's `wanting` */
+  struct psock_list turn;   /* in the session's `wanting` or `refused` */
   struct psock_control control;
   struct psock_requests inbox;
 };

@@ -34,6 +34,7 @@ struct psock_session *psock_session_new(psock_server *server) {
   psock_list_init(&session->settling);
   psock_list_init(&session->giving);
   psock_list_init(&session->wanting);
+  psock_list_init(&session->refused);
   psock_table_init(&session->calls, server->loop);
   psock_server_enter(server);
   return session;
@@ -136,6 +137,14 @@ static void on_records(void *state, psock_connection *connection,
     psock_server_call_over(records[i].pointer);
 }
 
+size_t psock_session_get_used(const struct psock_session *session) {
+  size_t used = 0;
+  for (const struct psock_block *block = session->peer.loop->arena->blocks;
+       block != NULL; block = block->next)
+    used += block->end;
+  return used;
+}
+
 /* ---- Room ---- */
 
 static struct psock_server_call *next_wanting(struct psock_session *session) {
@@ -161,6 +170,19 @@ static void on_room(void *state, psock_connection *connection) {
   if (!session->closed && !psock_list_empty(&session->wanting))
     psock_connection_want_room(connection);
   leave(session);
+}
+
+/* What was refused although there was room for less has room now. */
+static void on_writable(struct psock_peer *peer) {
+  struct psock_session *session =
+      PSOCK_CONTAINER(peer, struct psock_session, peer);
+  while (!psock_list_empty(&session->refused)) {
+    struct psock_list *node = session->refused.next;
+    psock_list_remove(node);
+    psock_list_append(&session->wanting, node);
+  }
+  if (!psock_list_empty(&session->wanting))
+    psock_connection_want_room(peer->connection);
 }
 
 /* ---- What is done at the end of a turn ---- */
@@ -380,8 +402,10 @@ const struct psock_reactor_ops psock_session_ops = {
 
 int psock_session_begin(
     struct psock_session *session, psock_connection *connection) {
-  static const struct psock_peer_ops peer_ops = {
-      .expire = expire, .known = on_known, .goaway = on_goaway};
+  static const struct psock_peer_ops peer_ops = {.expire = expire,
+      .known = on_known,
+      .goaway = on_goaway,
+      .writable = on_writable};
   psock_server *server = session->server;
   struct psock_peer_options options = {
       .face = &server->face,

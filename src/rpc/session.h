@@ -39,6 +39,7 @@ struct psock_session {
   struct psock_list settling;        /* calls that have ended, to be told so */
   struct psock_list giving;          /* calls that something is kept for */
   struct psock_list wanting;         /* calls that want room, the next first */
+  struct psock_list refused;         /* of these, who want more than there is */
   struct psock_task task;
   struct psock_outlet *outlet; /* NULL: no call was shared */
   uint64_t now;                /* when this batch began; 0: not asked yet */
@@ -81,6 +82,10 @@ static inline void psock_session_check(struct psock_session *session) {
   if (session->finishing && session->live == 0)
     psock_session_defer(session);
 }
+
+/* Bytes that the loop's arena has given for what is being given, and for kept
+ * messages that share a block of 16 KiB with it. */
+size_t psock_session_get_used(const struct psock_session *session);
 
 /* The loop's clock, read once for all that comes at once. */
 static inline uint64_t psock_session_now(struct psock_session *session) {

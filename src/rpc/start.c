@@ -17,13 +17,16 @@
  */
 
 struct beginning {
-  struct psock_caller *caller;
+  struct psock_caller *caller; /* an interceptor may free it */
   struct psock_core *core;
   const struct psock_start *start;
   struct psock_call_options options;
+  bool first; /* it is the first caller */
   bool streams;
-  bool early; /* the connection is not open: the record will take its time */
+  bool hopeless; /* there is no link, and none can be made for now */
+  bool early;    /* the connection is not open: the record will take its time */
   struct psock_caller_call *call;
+  struct psock_way *way; /* a clone's, to be dropped in the end */
 };
 
 /* ---- What was asked for ---- */
@@ -90,15 +93,17 @@ static int take_way(struct beginning *beginning, struct psock_link *link) {
     psock_core_leave_way(link->core, caller->way);
     caller->way = way;
   }
+  /* For the call, and for sending on it: others may use the clone, too. */
   beginning->call->way = caller->way;
-  caller->way->references++;
+  beginning->way = caller->way;
+  atomic_fetch_add_explicit(&caller->way->references, 2, memory_order_relaxed);
   return 0;
 }
 
 static int take_place(struct beginning *beginning, struct psock_link *link) {
   struct psock_caller_call *call = beginning->call;
   int error = psock_link_enter(link, call);
-  if (error != 0 || beginning->caller->first)
+  if (error != 0 || beginning->first)
     return error;
   error = take_way(beginning, link);
   if (error != 0) {
@@ -120,7 +125,7 @@ static bool is_direct(
     return false;
   if (!(beginning->start->method->flags & PSOCK_METHOD_CLIENT_STREAMS))
     return true;
-  return beginning->caller->first && link->known && link->has_hello;
+  return beginning->first && link->known && link->has_hello;
 }
 
 static int enter(struct beginning *beginning) {
@@ -163,7 +168,7 @@ static void leave_place(struct beginning *beginning) {
   if (link == NULL)
     return;
   psock_core_lock(core);
-  if (!beginning->caller->first)
+  if (!beginning->first)
     link->begun--;
   bool look = link->retired || core->starved;
   psock_link_leave(call);
@@ -224,7 +229,7 @@ static void fill(struct beginning *beginning, psock_call **ret_call) {
   atomic_init(&call->owners, 2);
   call->opens = start->opens;
   call->streams = beginning->streams;
-  call->of_clone = !beginning->caller->first;
+  call->of_clone = !beginning->first;
 }
 
 /* The interceptors' turn. Returns whether they let the call go on; if not,
@@ -280,8 +285,10 @@ static int send_by_first(struct beginning *beginning, const void *request) {
   struct psock_call *base = &call->base;
   uint64_t left = base->deadline == PSOCK_NEVER ? PSOCK_TIMEOUT_NONE
                                                 : base->deadline - base->began;
-  int error = psock_caller_call_send_start(
-      call, psock_link_get_sender(call->link), request, left, NULL);
+  int error = PSOCK_ECLOSED;
+  if (!call->link->over)
+    error = psock_caller_call_send_start(
+        call, psock_link_get_sender(call->link), request, left, NULL);
   if (error == PSOCK_ECLOSED)
     return defer_anew(beginning);
   if (error != 0)
@@ -301,7 +308,7 @@ static int send_by_clone(struct beginning *beginning, const void *request) {
   if (early)
     atomic_fetch_add_explicit(&call->owners, 1, memory_order_relaxed);
   int error = psock_caller_call_send_start(
-      call, call->way->sender, request, left, &record);
+      call, beginning->way->sender, request, left, &record);
   if (error == 0 && early) {
     /* The loop has to know of the deadline before the record comes. */
     psock_core_post(beginning->core, call, PSOCK_ERRAND_START);
@@ -315,11 +322,14 @@ static int send_by_clone(struct beginning *beginning, const void *request) {
                                 : fail(beginning, error);
 }
 
-/* Whether the first caller knows that nothing can be sent for now. */
-static bool is_hopeless(const struct beginning *beginning) {
-  const struct psock_start *start = beginning->start;
-  return beginning->caller->first && beginning->core->link == NULL &&
-         !(start->method->flags & PSOCK_METHOD_IDEMPOTENT);
+/* Sees to it that there is a link, if that can be. */
+static void find_link(struct beginning *beginning) {
+  struct psock_core *core = beginning->core;
+  if (!beginning->first || core->closing || core->link != NULL)
+    return;
+  beginning->hopeless =
+      psock_retry_get_link(core) == NULL &&
+      !(beginning->start->method->flags & PSOCK_METHOD_IDEMPOTENT);
 }
 
 static int go(struct beginning *beginning) {
@@ -334,7 +344,7 @@ static int go(struct beginning *beginning) {
         PSOCK_STATUS_DEADLINE_EXCEEDED, "there was no time left");
     return end_unsent(beginning, &status);
   }
-  if (is_hopeless(beginning)) {
+  if (beginning->hopeless) {
     status = psock_retry_status(beginning->core);
     return end_unsent(beginning, &status);
   }
@@ -344,14 +354,19 @@ static int go(struct beginning *beginning) {
     request = NULL;
   if (call->link == NULL)
     return defer(beginning);
-  return beginning->caller->first ? send_by_first(beginning, request)
-                                  : send_by_clone(beginning, request);
+  return beginning->first ? send_by_first(beginning, request)
+                          : send_by_clone(beginning, request);
 }
 
 int psock_caller_begin(psock_caller *caller, const struct psock_start *start,
     psock_call **ret_call) {
   struct psock_core *core = caller->core;
-  struct beginning beginning = {.caller = caller, .core = core, .start = start};
+  struct beginning beginning = {
+      .caller = caller,
+      .core = core,
+      .start = start,
+      .first = caller->first,
+  };
   if (caller->first && !psock_core_is_home(core))
     return PSOCK_ELOOPTHREAD;
   int error = check(&beginning);
@@ -361,18 +376,24 @@ int psock_caller_begin(psock_caller *caller, const struct psock_start *start,
     psock_core_unlock(core);
     return error;
   }
-  if (caller->first && core->link == NULL && !core->closing)
-    psock_retry_get_link(core);
+  find_link(&beginning);
   error = admit(&beginning);
   if (error != 0)
     return error;
   struct psock_caller_call *call = beginning.call;
   fill(&beginning, ret_call);
+  /* Whoever intercepts may free the caller. */
+  bool holds = core->interceptor_count > 0;
+  if (holds)
+    psock_core_ref(core);
   error = psock_metadata_append(&call->metadata, core->heap,
       beginning.options.metadata, beginning.options.metadata_count);
   error = error == 0 ? go(&beginning) : fail(&beginning, error);
   if (error == 0 && ret_call != NULL)
     *ret_call = &call->base;
+  psock_core_drop_way(core, beginning.way);
+  if (holds)
+    psock_core_unref(core);
   return error;
 }
 

@@ -5,10 +5,10 @@
     peer.py call ADDRESS [--plain | --messages]
 
 The top of tests/programs/test_conformance.py says what these two do. Tests use
-the classes: Server (server.py) and Client (client.py), with the faces FRAMES,
-MESSAGES_SERVER and MESSAGES_CLIENT (side.py). It is made to be exact, and easy
-to compare with the wire's description; it is not made to be fast. Each sentence
-of that has one place here:
+the classes: Server (server.py) and Client (client.py), with the faces FRAMES
+and ECHO_FRAMES, MESSAGES_SERVER and MESSAGES_CLIENT (side.py). It is made to be
+exact, and easy to compare with the wire's description; it is not made to be
+fast. Each sentence of that has one place here:
 
     framing.py  section 1: counts, limits, how a stream ends
     side.py     what both ends do: HELLO, PING, windows, what is ignored
@@ -21,8 +21,8 @@ import sys
 try:
     from client import Client, Status  # noqa: F401
     from server import Failure, Server, ServerCall  # noqa: F401
-    from side import (FRAMES, MESSAGES_CLIENT,  # noqa: F401
-                      MESSAGES_SERVER, Ended)
+    from side import (ECHO_FRAMES, FRAMES,  # noqa: F401
+                      MESSAGES_CLIENT, MESSAGES_SERVER, Ended)
 except ImportError as missing:
     sys.exit(f"peer.py: missing: {missing}")
 

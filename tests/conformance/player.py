@@ -11,6 +11,8 @@ import select
 import socket
 import struct
 import time
+from collections import deque
+from itertools import islice
 
 import framing
 import wire
@@ -34,13 +36,14 @@ class Player:
         self._socket = peer
         peer.settimeout(PATIENCE)
         self._input = framing.Frames(LIMIT)
-        self._came = []  # frames that have been read and not been wanted yet
+        self._came = deque()  # frames that have been read and not been wanted yet
         self._ended = None
         self._watch = Watch(case, face)
         self._face = face
         self._out = Dialect(face, case.role == "client")
         self._in = Dialect(face, case.role == "server")
         self._names = {}
+        self._left = set()  # ids that # stands for, in the step at hand
         self._may = []
         self._lines = []
         self._windows = {}
@@ -185,64 +188,61 @@ class Player:
                 (frame.code == GOAWAY and self._case.role == "client")):
             return True
         for step in self._may:
-            if self._fits(frame, step.value, 0):
+            if self._fits(frame, step.value):
                 if "once" in step.options:
                     self._may.remove(step)
                 return True
         return False
 
-    def _fits(self, frame, message, counter):
+    def _fits(self, frame, message):
+        if not self._in.matches(frame, message):
+            return False
         number = getattr(frame, self._in.id_field)
         wanted = message.id
         if isinstance(wanted, Counter):
-            wanted = counter
-        elif isinstance(wanted, Name):
-            wanted = self._names.get(wanted.name)
-        if not self._in.matches(frame, message):
-            return False
-        if wanted is None:
-            self._names[message.id.name] = number
-            return True
+            is_wanted = number in self._left
+            self._left.discard(number)
+            return is_wanted
+        if isinstance(wanted, Name):
+            return self._names.setdefault(wanted.name, number) == number
         if isinstance(wanted, (Any, OneOf, Not)):
             return wanted.matches(number)
         return number == wanted
 
-    def _next(self, wanted, end, text):
-        """The next frame that fits one of these pairs of a message and a
-        counter; returns the pair. What comes by the way is passed over."""
+    def _next(self, wanted, end):
+        """Takes the next frame, which fits one of these messages, and returns
+        that. What comes by the way is passed over."""
         while True:
             while self._came:
-                frame = self._came.pop(0)
-                for pair in wanted:
-                    if self._fits(frame, *pair):
-                        return pair
+                frame = self._came.popleft()
+                for message in wanted:
+                    if self._fits(frame, message):
+                        return message
                 if not self._is_by_the_way(frame):
                     raise Wrong(f"instead came {brief(frame)}" + self._rest())
             if self._ended:
                 raise Wrong(f"instead came the {self._ended}")
-            self._read(end, text)
+            self._read(end, "that")
 
     def _expect(self, step):
         if isinstance(step.value, Nothing):
             self._expect_nothing(step.value.seconds)
         elif step.value in ("end", "closed"):
             self._expect_end(step.value)
-        elif isinstance(step.value.id, Counter):
-            count = step.options.get("times", 1)
-            self._expect_pairs(
-                [(step.value, number) for number in range(1, count + 1)], step)
         else:
-            for _ in range(step.options.get("times", 1)):
-                self._expect_pairs([(step.value, 0)], step)
+            times = step.options.get("times", 1)
+            self._left = set(range(1, times + 1))
+            for _ in range(times):
+                self._expect_one([step.value])
         self._check_time(step)
 
     def _expect_all(self, steps):
-        self._expect_pairs([(step.value, 0) for step in steps], steps[0])
+        wanted = [step.value for step in steps]
+        while wanted:
+            wanted.remove(self._expect_one(wanted))
 
-    def _expect_pairs(self, pairs, step):
-        end = time.monotonic() + PATIENCE
-        while pairs:
-            pairs.remove(self._next(pairs, end, "that"))
+    def _expect_one(self, wanted):
+        return self._next(wanted, time.monotonic() + PATIENCE)
 
     def _expect_nothing(self, seconds):
         end = time.monotonic() + seconds
@@ -267,13 +267,13 @@ class Player:
 
     def _pass_over(self, complaint):
         while self._came:
-            frame = self._came.pop(0)
+            frame = self._came.popleft()
             if not self._is_by_the_way(frame):
                 raise Wrong(complaint + brief(frame))
 
     def _rest(self):
         return "".join(f"\nand then {brief(frame)}"
-                       for frame in self._came[:5])
+                       for frame in islice(self._came, 5))
 
     def _allow(self, step):
         self._may.append(step)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The messages and methods of the schemas, by Google's protobuf for Python.
 
-Importing this compiles proto/protosocket/rpc.proto, proto/echo.proto and
-conformance.proto with protoc; $CONFORMANCE_DESCRIPTORS names a file with what
-came of it, so that the programs that a test starts need not do it again. Where
-protobuf is missing, it raises Missing.
+Importing this compiles proto/protosocket/rpc.proto, proto/echo.proto,
+examples/echo_service.proto and conformance.proto with protoc;
+$CONFORMANCE_DESCRIPTORS names a file with what came of it, so that the programs
+that a test starts need not do it again. Where protobuf is missing, it raises
+Missing.
 """
 
 import os
@@ -26,7 +27,9 @@ except ImportError:
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROTO = os.path.join(HERE, "..", "..", "proto")
-FILES = "protosocket/rpc.proto", "echo.proto", "conformance.proto"
+EXAMPLES = os.path.join(HERE, "..", "..", "examples")
+FILES = ("protosocket/rpc.proto", "echo.proto", "echo_service.proto",
+         "conformance.proto")
 VARIABLE = "CONFORMANCE_DESCRIPTORS"
 
 
@@ -35,7 +38,7 @@ def compile_to(path):
     protoc = os.environ.get("PROTOC") or "protoc"
     try:
         subprocess.run(
-            [protoc, f"-I{PROTO}", f"-I{HERE}",
+            [protoc, f"-I{PROTO}", f"-I{HERE}", f"-I{EXAMPLES}",
              f"-I{os.environ.get('PROTOBUF_C_PROTODIR') or '/usr/include'}",
              "--include_imports", f"--descriptor_set_out={path}", *FILES],
             check=True)
@@ -79,22 +82,21 @@ class Method(NamedTuple):
     server_streams: bool
 
 
-def _list_methods():
-    methods = {}
-    for one in _file_of_service.service[0].method:
-        full = f"conformance.Conformance/{one.name}"
-        methods[one.name.lower()] = Method(
-            one.name, fnv1a(full), Request, Response, one.client_streaming,
-            one.server_streaming)
-    return methods
+def _list_methods(file):
+    """The methods of the one service in a file, by their names in small
+    letters."""
+    service = file.service[0]
+    return {one.name.lower(): Method(
+        one.name, fnv1a(f"{file.package}.{service.name}/{one.name}"),
+        _get_class(one.input_type[1:]), _get_class(one.output_type[1:]),
+        one.client_streaming, one.server_streaming) for one in service.method}
 
 
 _pool = descriptor_pool.DescriptorPool()
-_file_of_service = None
+_files = {}
 for _file in descriptor_pb2.FileDescriptorSet.FromString(_load()).file:
     _pool.AddSerializedFile(_file.SerializeToString())
-    if _file.name == "conformance.proto":
-        _file_of_service = _file
+    _files[_file.name] = _file
 
 Frame = _get_class("protosocket.rpc.Frame")
 EchoRequest = _get_class("Request")
@@ -102,8 +104,9 @@ EchoResponse = _get_class("Response")
 Request = _get_class("conformance.Request")
 Response = _get_class("conformance.Response")
 
-# The methods of the test service, by their names in small letters.
-METHODS = _list_methods()
+# The methods of the test service, and those of the examples' echo service.
+METHODS = _list_methods(_files["conformance.proto"])
+ECHO_SERVICE = _list_methods(_files["echo_service.proto"])
 
 # The two kinds of call that echo.proto has. It has no numbers for them: these
 # are for use inside of the peer only.

@@ -131,6 +131,22 @@ def echo_download(call):
 ECHO_HANDLERS = {"unary": echo_unary, "download": echo_download}
 
 
+def service_echo(call):
+    return call.method.response(message=call.request.message,
+                                nanotime=call.request.nanotime)
+
+
+def service_stream(call):
+    for sequence, byte in enumerate(call.request.message.encode()):
+        call.send(call.method.response(
+            message=chr(byte), nanotime=call.request.nanotime,
+            sequence=sequence))
+
+
+# Of examples/echo_service.proto.
+ECHO_SERVICE_HANDLERS = {"echo": service_echo, "stream": service_stream}
+
+
 def serve(address, plain, messages):
     """The server's program."""
     signals = {signal.SIGTERM, signal.SIGINT}

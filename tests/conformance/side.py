@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What both ends of a connection with calls do alike, and the two faces.
 
-Everything above this speaks of Frames. The face FRAMES puts them on the wire as
-they are; MESSAGES makes of them the Request and Response of proto/echo.proto,
+Everything above this speaks of Frames. The faces FRAMES and ECHO_FRAMES, which
+differ in the methods that they know, put them on the wire as they are; the two
+MESSAGES_ make of them the Request and Response of proto/echo.proto,
 in which only the id, the code and the message itself have a place.
 
 A Side keeps the table of its calls, under the one lock of its link; server.py
@@ -12,8 +13,8 @@ outbox until it has begun and the peer's window allows it.
 
 import framing
 from framing import Malformed, TooLarge
-from schema import (ECHO_METHODS, METHODS, DecodeError, EchoRequest,
-                    EchoResponse, Frame)
+from schema import (ECHO_METHODS, ECHO_SERVICE, METHODS, DecodeError,
+                    EchoRequest, EchoResponse, Frame)
 
 NORMAL, CANCEL, END = 0, 1, 2
 HELLO, PING, PONG, GOAWAY, WINDOW, MESSAGE = range(16, 22)
@@ -35,7 +36,9 @@ class FrameFace:
     """Section 3."""
 
     is_frames = True
-    methods = METHODS
+
+    def __init__(self, methods):
+        self.methods = methods
 
     def decode(self, body):
         try:
@@ -78,7 +81,8 @@ class MessageFace:
         return message.SerializeToString()
 
 
-FRAMES = FrameFace()
+FRAMES = FrameFace(METHODS)
+ECHO_FRAMES = FrameFace(ECHO_SERVICE)
 MESSAGES_SERVER = MessageFace(EchoRequest, EchoResponse)
 MESSAGES_CLIENT = MessageFace(EchoResponse, EchoRequest)
 

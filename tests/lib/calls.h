@@ -87,6 +87,7 @@ struct calls {
   struct psock_connection_options peer_connection;
   struct psock_face face; /* of the peers */
   bool own;
+  bool lenient;    /* what a peer can't send is left out */
   size_t capacity; /* of each pair */
   struct calls_peer peer;
 

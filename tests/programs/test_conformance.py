@@ -240,61 +240,92 @@ def add_scripts():
                                 client_way)
 
 
-def echo(address, extensions):
-    """The client in Python calls a server of echo.proto."""
-    client = peer.Client(address, peer.MESSAGES_CLIENT, extensions)
+def echo(client, names, make_request, text_of, stray=0):
+    """The client in Python calls an echo server: unary and streams in turns,
+    all in flight at the same time."""
     calls = []
     for number in range(200):
-        name = "download" if number % 2 else "unary"
-        request = service.make_echo_request(name, {"text": f"text {number}"})
-        calls.append(client.start(name, request))
+        name = names[number % 2]
+        calls.append(client.start(name, make_request(name, f"text {number}")))
     for number, call in enumerate(calls):
         *responses, ended = call.events()
         equal(ended, ("ended", peer.Status(0)))
         text = f"text {number}"
-        if number % 2:
-            equal([one.stream.message for _, one in responses], list(text))
-            equal([one.stream.sequence for _, one in responses],
-                  list(range(len(text))))
-        else:
-            equal([one.echo.message for _, one in responses], [text])
+        found = [text_of(one) for _, one in responses]
+        equal(found, list(text) if number % 2 else [text])
     client.close(10)
-    equal((client.reason, client.stray), ("well", 0))
+    equal((client.reason, client.stray), ("well", stray))
 
 
-def existing(name):
-    """The path of an example, which has to be there."""
-    path = os.path.join(BUILD, "examples", name)
-    if not os.path.exists(path):
+def make_message(name, text):
+    return service.make_echo_request(name, {"text": text})
+
+
+def text_of_message(response):
+    return response.echo.message or response.stream.message
+
+
+def make_service_request(name, text):
+    return peer.ECHO_FRAMES.methods[name].request(message=text)
+
+
+def text_of_service(response):
+    return response.message
+
+
+def need_example(name):
+    if not os.path.exists(os.path.join(BUILD, "examples", name)):
         raise Skip(f"examples/{name} has not been built")
-    return path
 
 
-@test("the Python client calls examples/echo-server")
+@test("the Python client calls examples/echo-server, over its own messages")
 def call_echo_server(bench):
-    existing("echo-server")
+    need_example("echo-server")
     server = bench.serve("echo-server", "tcp:127.0.0.1:0",
                          "unix:" + bench.path("socket"))
     for address in server.addresses:
         for extensions in (True, False):
-            echo(address, extensions)
+            echo(peer.Client(address, peer.MESSAGES_CLIENT, extensions),
+                 ("unary", "download"), make_message, text_of_message)
 
 
-@test("examples/echo-load calls the Python server")
+@test("the Python client, with extensions and without, calls its service")
+def call_echo_service(bench):
+    need_example("echo-server")
+    server = bench.start("echo-server", "-l", "tcp:127.0.0.1:0", "--frame")
+    server.ends_by_itself = False
+    address = server.line().split(" ", 2)[2]
+    # A client that knows section 2 only ignores the server's HELLO.
+    for extensions, stray in ((True, 0), (False, 1)):
+        echo(peer.Client(address, peer.ECHO_FRAMES, extensions),
+             ("echo", "stream"), make_service_request, text_of_service, stray)
+
+
+@test("examples/echo-load calls Python servers: over its own messages, and its "
+      "service, with extensions and without")
 def echo_load(bench):
-    existing("echo-load")
-    server = peer.Server("tcp:127.0.0.1:0", service.ECHO_HANDLERS,
-                         peer.MESSAGES_SERVER, extensions=False)
+    need_example("echo-load")
+    # (server, options, frames that it ignores: a server that knows section 2
+    # only, the HELLO of each connection)
+    servers = [
+        (peer.Server("tcp:127.0.0.1:0", service.ECHO_HANDLERS,
+                     peer.MESSAGES_SERVER), [], 0),
+        (peer.Server("tcp:127.0.0.1:0", service.ECHO_SERVICE_HANDLERS,
+                     peer.ECHO_FRAMES), ["--frame"], 0),
+        (peer.Server("tcp:127.0.0.1:0", service.ECHO_SERVICE_HANDLERS,
+                     peer.ECHO_FRAMES, extensions=False), ["--frame"], 4)]
     loads = [(mode, bench.start("echo-load", "-a", server.address, "-t", "1",
-                                "-c", "2", "-w", "8", "-s", "20", "-m", mode))
-             for mode in ("unary", "stream")]
+                                "-c", "2", "-w", "4", "-s", "20", "-m", mode,
+                                *options))
+             for server, options, _ in servers for mode in ("unary", "stream")]
     for mode, load in loads:
         output = load.output.read().decode()
         load.wait()
-        assert output.startswith(f"{mode}, 2 x 8 calls in flight, 20 bytes, "
+        assert output.startswith(f"{mode}, 2 x 4 calls in flight, 20 bytes, "
                                  "all answers right: "), output
-    server.drain()
-    equal(server.get_stray(), 0)
+    for server, _, stray in servers:
+        server.drain()
+        equal(server.get_stray(), stray)
 
 
 def add_missing(side):

@@ -495,6 +495,7 @@ START_TEST(test_await_hello) {
   ck_assert_int_eq(end_requests(), 0);
   callers_settle(&callers);
   ck_assert_uint_eq(callers_count(end, PSOCK_CODE_NORMAL), 0);
+  ck_assert_int_eq(end_requests(), PSOCK_EINVAL);
   trial.on_room = NULL;
   callers_pass(&callers, 999 * MILLISECOND);
   ck_assert_uint_eq(trial.ended, 0);

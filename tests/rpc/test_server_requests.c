@@ -270,7 +270,7 @@ START_TEST(too_much_is_kept) {
   struct calls calls;
   prepare(&calls);
   calls.handle = refer_paused;
-  calls.options.max_kept = 2000;
+  calls.options.max_kept = 4000;
   calls_open(&calls);
   calls_start(&calls.peer, 1, UPLOAD, "", 0);
   for (int i = 0; i < 6; i++)

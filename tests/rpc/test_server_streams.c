@@ -214,6 +214,34 @@ START_TEST(turns) {
 }
 END_TEST
 
+/* Items that are nearly as large as the queue: what is refused waits until it
+ * has room, and does nothing meanwhile. */
+START_TEST(items_as_large_as_the_queue) {
+  struct calls calls;
+  prepare(&calls, _i == 1);
+  calls.capacity = KIB;
+  calls.connection.max_queued = 10 * KIB;
+  for (int i = 0; i < 3; i++)
+    sources[i] = (struct source){.most = 20, .item = 7 * KIB, .ends = true};
+  sources[1].item = 100;
+  calls_open_silent(&calls);
+  psock_connection_pause(calls.peer.connection);
+  for (uint32_t i = 0; i < 3; i++)
+    calls_start(&calls.peer, i + 1, calls_download(&calls), "", i);
+  calls_settle(&calls);
+  unsigned rooms = calls.rooms;
+  for (int i = 0; i < 10; i++)
+    calls_settle(&calls);
+  ck_assert_uint_eq(calls.rooms, rooms);
+  psock_connection_resume(calls.peer.connection);
+  calls_settle(&calls);
+  ck_assert_uint_eq(calls.ended.count, 3);
+  for (uint64_t id = 1; id <= 3; id++)
+    ck_assert_uint_eq(calls_count(&calls.peer, id), 21);
+  calls_fini(&calls);
+}
+END_TEST
+
 static void rest_and_go(struct calls_peer *peer, const struct calls_got *got) {
   (void)got;
   /* A reader that often does something else. */
@@ -542,6 +570,7 @@ static Suite *suite(void) {
   tcase = guard_case(suite, "room");
   tcase_add_loop_test(tcase, a_reader_that_rests, 0, 2);
   tcase_add_loop_test(tcase, turns, 0, 2);
+  tcase_add_loop_test(tcase, items_as_large_as_the_queue, 0, 2);
   tcase_add_loop_test(tcase, a_million_items, 0, 2);
   tcase = guard_case(suite, "never_refused");
   tcase_add_loop_test(tcase, a_reply_is_kept, 0, 2);
