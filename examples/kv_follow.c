@@ -29,6 +29,7 @@ struct kv_follower {
   struct kv *kv;
   psock_call *call;
   void (*changed)(struct kv_follower *follower, const struct kv_entry *entry);
+  int blocked; /* there was no room for the last change: `room` will come */
 };
 
 struct watch {
@@ -81,9 +82,11 @@ static void on_drain(void *data, psock_call *call) {
 }
 
 /* Sends a change of `key`; `entry` is what it has now, or NULL. Returns whether
- * it was sent. If not, there is no room, or the call comes to its end. */
-static int send_change(
-    psock_call *call, const char *key, const struct kv_entry *entry) {
+ * it was sent. If not, there is no room, or the call comes to its end; either
+ * way nothing is to be told before `room` comes. */
+static int send_change(struct kv_follower *follower, const char *key,
+    const struct kv_entry *entry) {
+  psock_call *call = follower->call;
   Kv__Change change;
   kv__change__init(&change);
   change.key = (char *)(uintptr_t)key;
@@ -98,34 +101,46 @@ static int send_change(
   if (error < 0 && error != PSOCK_EFULL)
     kv_fail(call, PSOCK_STATUS_INTERNAL, "key \"%s\": %s", key,
         psock_strerror(error));
+  follower->blocked = error < 0;
   return error == 0;
 }
 
 /* ---- Watch ---- */
 
+/* Whether keys were forgotten whose deletion the watcher should have been
+ * told. */
+static int has_missed(const struct watch *watch) {
+  const struct kv_store *store = &watch->follower.kv->store;
+  return store->forgotten > watch->began && store->forgotten > watch->told;
+}
+
 /* Tells what has not been told, as far as there is room. What was deleted
  * before the call began is no news. */
 static void tell_watch(struct watch *watch) {
-  const struct kv_store *store = &watch->follower.kv->store;
-  const struct kv_entry *entry = kv_store_after(store, watch->told);
-  if (store->forgotten > watch->began && store->forgotten > watch->told) {
+  if (has_missed(watch)) {
     kv_fail(watch->follower.call, PSOCK_STATUS_ABORTED,
         "too many keys were deleted since the last change that was read");
     return;
   }
+  const struct kv_entry *entry =
+      kv_store_after(&watch->follower.kv->store, watch->told);
   for (; entry != NULL; entry = entry->newer) {
     if (strncmp(entry->key, watch->prefix, strlen(watch->prefix)) == 0 &&
         !(entry->deleted && entry->version <= watch->began) &&
-        !send_change(watch->follower.call, entry->key, entry))
+        !send_change(&watch->follower, entry->key, entry))
       return;
     watch->told = entry->version;
   }
 }
 
+/* Looking for what has not been told takes as long as there is much of that; so
+ * it is not done for nothing. */
 static void on_watch_changed(
     struct kv_follower *follower, const struct kv_entry *entry) {
   (void)entry;
-  tell_watch((struct watch *)follower);
+  struct watch *watch = (struct watch *)follower;
+  if (!follower->blocked || has_missed(watch))
+    tell_watch(watch);
 }
 
 static void on_watch_room(void *data, psock_call *call) {
@@ -195,8 +210,8 @@ static struct subject *add(struct sync *sync, const char *key) {
 static void tell_sync(struct sync *sync) {
   const struct kv_store *store = &sync->follower.kv->store;
   for (struct subject *subject; (subject = sync->first) != NULL;) {
-    if (!send_change(sync->follower.call, subject->key,
-            kv_store_find(store, subject->key)))
+    if (!send_change(
+            &sync->follower, subject->key, kv_store_find(store, subject->key)))
       return;
     subject->owed = 0;
     sync->first = subject->next;

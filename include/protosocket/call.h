@@ -117,9 +117,10 @@ PSOCK_API PSOCK_NODISCARD int psock_call_receive(
 
 /**
  * A server: sets what it is told of `call`, once, inside the handler, and keeps
- * the call until `ended` has returned. So long `events` is borrowed. The
- * generated function for methods whose requests stream is a typed one over
- * this. Loop's thread.
+ * the call until `ended` has returned, which also comes when the call has ended
+ * already; further ones are ignored. So long `events` is borrowed. Methods
+ * whose requests stream have a typed function of their own over this, and only
+ * that one may be used for them. Loop's thread.
  */
 PSOCK_API void psock_call_set_events(
     psock_call *call, const struct psock_call_events *events, void *data);
@@ -153,7 +154,8 @@ PSOCK_API PSOCK_NODISCARD int psock_call_share(psock_call *call);
 /**
  * A server, inside the handler: keeps the request and what came with it until
  * the call is freed, counted against the server's max_kept. Loop's thread.
- * Returns 0, PSOCK_EFULL when too much is kept, or PSOCK_ENOMEM.
+ * Returns 0, PSOCK_EFULL when too much is kept, PSOCK_EINVAL elsewhere, or
+ * PSOCK_ENOMEM.
  */
 PSOCK_API PSOCK_NODISCARD int psock_call_hold(psock_call *call);
 
@@ -210,7 +212,8 @@ PSOCK_API PSOCK_NODISCARD int psock_call_add_metadata(
  * in the order in which interceptors are listed, `ended` in the reverse one,
  * for every call whose `begin` has said 0, exactly once. On the server's side
  * on the loop's thread, before the request is decoded; on the caller's, `begin`
- * on the thread that starts the call, `ended` on the loop's.
+ * on the thread that starts the call, `ended` on the loop's. Neither may free
+ * the server, the caller or the connection.
  */
 struct psock_interceptor {
   size_t size; /* sizeof(struct psock_interceptor) */

@@ -90,9 +90,9 @@ struct psock_caller_stats {
  * started and the connection has ended; after an attempt that has failed, not
  * before a random part of 50 ms has passed, a time that doubles with each
  * further failure, up to 30 s. `address` and `options` are borrowed until
- * return; `options` may be NULL. The caller lasts until psock_caller_free.
- * Loop's thread. Returns 0, PSOCK_EINVAL, PSOCK_ENOMEM, or what psock_connect
- * returns.
+ * return; `options` may be NULL. The caller lasts until psock_caller_free;
+ * while it has a connection, ev_run does not return. Loop's thread. Returns 0,
+ * PSOCK_EINVAL, PSOCK_ENOMEM, or what psock_connect returns.
  */
 PSOCK_API PSOCK_NODISCARD int psock_caller_connect(psock_loop *loop,
     const struct psock_address *address,
@@ -157,7 +157,8 @@ PSOCK_API void psock_caller_get_stats(
 /**
  * Starts a call whose messages and end are told to `events`, after this has
  * returned, on the loop's thread; `events` is borrowed until its `ended` has
- * returned. `ret_call`, unless it is NULL, gets a reference to be given back.
+ * returned, and may be NULL: then nobody is told. `ret_call`, unless it is
+ * NULL, gets a reference to be given back.
  */
 PSOCK_API PSOCK_NODISCARD int psock_caller_start(psock_caller *caller,
     const struct psock_method *method, const void *request,

@@ -8,7 +8,9 @@
  * A bump allocator over blocks of the loop's pool. It is rewound after each
  * message, so that the same few cache lines serve message after message; the
  * first block stays, the others go back to the pool. Messages that are kept
- * share a block with those that follow, so that each costs about its size.
+ * share a block with those that follow, so that each costs about its size; but
+ * one that is not kept leaves nothing behind one that is, or who keeps a small
+ * message could hold the memory of large ones.
  *
  * With a limit, the blocks that are fetched for a message never add up to more
  * than the limit: what is left over at the end of a block counts as used.
@@ -53,6 +55,23 @@ static void rewind_arena(struct psock_arena *arena) {
   arena->blocks = block;
 }
 
+/* Forgets the message that is in it now, behind one that is kept. */
+static void trim_arena(struct psock_arena *arena) {
+  while (arena->blocks != arena->begun) {
+    struct psock_block *block = arena->blocks;
+    arena->blocks = block->next;
+    psock_pool_put(arena->pool, block);
+  }
+  if (arena->begun != NULL)
+    arena->begun->end = arena->begun_end;
+}
+
+static void begin_message(struct psock_arena *arena) {
+  arena->keeping = false;
+  arena->begun = arena->blocks;
+  arena->begun_end = arena->blocks == NULL ? 0 : arena->blocks->end;
+}
+
 static bool is_kept(const struct psock_arena *arena) {
   return atomic_load_explicit(&arena->references, memory_order_acquire) > 1;
 }
@@ -69,6 +88,8 @@ static bool is_shareable(const struct psock_arena *arena) {
 void psock_arena_renew(struct psock_arena **arena) {
   if (!is_kept(*arena)) {
     rewind_arena(*arena);
+  } else if (!(*arena)->keeping) {
+    trim_arena(*arena);
   } else if (!is_shareable(*arena)) {
     /* Without memory for another one, this one goes on. */
     struct psock_arena *next = psock_arena_new((*arena)->pool);
@@ -78,9 +99,19 @@ void psock_arena_renew(struct psock_arena **arena) {
     }
   }
   unlimit(*arena);
+  begin_message(*arena);
+}
+
+size_t psock_arena_used(const struct psock_arena *arena) {
+  const struct psock_block *block = arena->blocks;
+  size_t used = 0;
+  for (; block != arena->begun; block = block->next)
+    used += block->end;
+  return used + (block == NULL ? 0 : block->end - arena->begun_end);
 }
 
 void psock_arena_ref(struct psock_arena *arena) {
+  arena->keeping = true;
   atomic_fetch_add_explicit(&arena->references, 1, memory_order_relaxed);
 }
 

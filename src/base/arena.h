@@ -20,6 +20,9 @@ struct psock_arena {
   struct psock_block *blocks; /* the one in use first, the kept one last */
   size_t left;  /* bytes that may still be given, or held; as aligned */
   bool limited; /* something was refused because of that */
+  bool keeping; /* somebody keeps the message that is in it now */
+  struct psock_block *begun; /* where that message begins: the block, */
+  size_t begun_end;          /* and how much of it was in use */
   atomic_uint references;
 };
 
@@ -29,7 +32,8 @@ struct psock_arena *psock_arena_new(struct psock_pool *pool);
 /*
  * Makes `*arena` ready for the next message, without a limit: rewinds it or,
  * if somebody keeps a message in it, goes on behind that, or with a new one
- * when little room is left. Loop's thread.
+ * when little room is left. What nobody keeps goes, wherever it is. Loop's
+ * thread.
  */
 void psock_arena_renew(struct psock_arena **arena);
 
@@ -46,6 +50,9 @@ static inline void psock_arena_next(struct psock_arena **arena) {
   block->end = 0;
   (*arena)->left = SIZE_MAX;
   (*arena)->limited = false;
+  (*arena)->keeping = false;
+  (*arena)->begun = block;
+  (*arena)->begun_end = 0;
 }
 
 /*
@@ -81,6 +88,10 @@ static inline void psock_arena_close(
   arena->left -= length;
 }
 
+/* Bytes that the message that is in the arena now has taken. Loop's thread. */
+size_t psock_arena_used(const struct psock_arena *arena);
+
+/* Keeps the message that is in the arena now. Loop's thread. */
 void psock_arena_ref(struct psock_arena *arena);
 
 /* Gives a reference back; the last one frees. Any thread. */

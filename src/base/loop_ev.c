@@ -44,6 +44,7 @@ struct ev_backend {
   ev_idle idle;
   int prepared; /* descriptors below this need no memory of libev's */
   bool alarmed; /* the timer keeps ev_run from returning */
+  bool waited;  /* for what this turn does, by psock_loop_run */
 };
 
 static struct ev_backend *backend_of(psock_loop *loop) {
@@ -93,7 +94,10 @@ static bool is_inside(const psock_loop *loop) {
 }
 
 static int run(psock_loop *loop) {
-  ev_run(backend_of(loop)->ev, EVRUN_ONCE);
+  struct ev_backend *backend = backend_of(loop);
+  backend->waited = true;
+  ev_run(backend->ev, EVRUN_ONCE);
+  backend->waited = false;
   return 0;
 }
 
@@ -208,9 +212,11 @@ static void on_prepare(struct ev_loop *ev, ev_prepare *prepare, int events) {
   (void)events;
   struct ev_backend *backend =
       PSOCK_CONTAINER(prepare, struct ev_backend, prepare);
-  psock_loop_finish_turn(&backend->loop);
-  bool busy =
-      psock_loop_busy(&backend->loop) || !atomic_load(&backend->loop.sleeping);
+  int done = psock_loop_finish_turn(&backend->loop);
+  /* Whoever waits may have been waiting for what has just been done. */
+  bool busy = psock_loop_busy(&backend->loop) ||
+              !atomic_load(&backend->loop.sleeping) ||
+              (backend->waited && done > 0);
   if (busy == (bool)ev_is_active(&backend->idle))
     return;
   if (busy)

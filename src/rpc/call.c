@@ -9,11 +9,13 @@
  */
 
 int psock_call_send(psock_call *call, const void *message) {
+  if (message == NULL)
+    return PSOCK_EINVAL;
   return call->ops->send(call, message);
 }
 
 int psock_call_reply(psock_call *call, const void *message) {
-  if (call->ops->reply == NULL)
+  if (call->ops->reply == NULL || message == NULL)
     return PSOCK_EINVAL;
   return call->ops->reply(call, message);
 }

@@ -105,6 +105,10 @@ bool psock_metadata_key_is_valid(const char *key);
 int psock_metadata_append(struct psock_metadata_list *list,
     struct psock_heap *heap, const struct psock_metadata *entries,
     size_t count);
+/* The same for what a peer has sent, whose keys may be anything. */
+int psock_metadata_copy(struct psock_metadata_list *list,
+    struct psock_heap *heap, const struct psock_metadata *entries,
+    size_t count);
 void psock_metadata_clear(struct psock_metadata_list *list);
 
 /* ---- The call that this thread is serving ---- */

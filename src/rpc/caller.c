@@ -251,12 +251,24 @@ static void end_all(struct psock_list *calls) {
         PSOCK_BY_CALLER);
 }
 
-/* Ends everything. What calls back in here may free the caller, which then
- * finds nothing left to do. */
+/* Ends what is left. What calls back in here may cause the same once more. */
+static void end_everything(struct psock_core *core) {
+  do_errands(core, UINT32_MAX);
+  while (!psock_list_empty(&core->links))
+    psock_link_free(PSOCK_CONTAINER(core->links.next, struct psock_link, node));
+  end_all(&core->waiting);
+  end_all(&core->closed_calls);
+  tell_closed(core);
+}
+
 static void shut(struct psock_core *core) {
-  if (core->shut)
-    return;
   psock_core_ref(core);
+  if (core->shut) {
+    /* It may still be at that. */
+    end_everything(core);
+    psock_core_unref(core);
+    return;
+  }
   psock_core_lock(core);
   core->closing = true;
   core->link = NULL;
@@ -264,18 +276,13 @@ static void shut(struct psock_core *core) {
   pthread_mutex_lock(&core->mutex);
   core->shut = true;
   pthread_mutex_unlock(&core->mutex);
-  do_errands(core, UINT32_MAX);
-  while (!psock_list_empty(&core->links))
-    psock_link_free(PSOCK_CONTAINER(core->links.next, struct psock_link, node));
-  end_all(&core->waiting);
-  end_all(&core->closed_calls);
+  psock_list_remove(&core->owned.node);
+  end_everything(core);
   end_keeping_loop(core);
   free_ways(core);
-  psock_list_remove(&core->owned.node);
   psock_task_cancel(&core->task);
   psock_loop_stop_alarm(core->loop, &core->alarm);
   psock_alarms_unreserve(&core->loop->alarms);
-  tell_closed(core);
   psock_core_unref(core);
 }
 
@@ -305,10 +312,13 @@ static bool find_own(
 static int copy_interceptors(
     struct psock_core *core, const struct psock_caller_options *options) {
   size_t count = options->interceptor_count;
+  if ((options->interceptors == NULL) != (count == 0) || count > UINT16_MAX)
+    return PSOCK_EINVAL;
+  for (size_t i = 0; i < count; i++)
+    if (options->interceptors[i] == NULL || options->interceptors[i]->size == 0)
+      return PSOCK_EINVAL;
   if (count == 0)
     return 0;
-  if (options->interceptors == NULL || count > UINT16_MAX)
-    return PSOCK_EINVAL;
   core->interceptors = psock_alloc(
       &core->heap->allocator, count * sizeof(const struct psock_interceptor *));
   if (core->interceptors == NULL)

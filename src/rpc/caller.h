@@ -94,7 +94,7 @@ struct psock_core {
   struct psock_list closed_calls;
   struct psock_task task;
   struct psock_alarm alarm; /* of `waiting` */
-  unsigned failures;        /* attempts to connect, in a row */
+  unsigned failures;        /* links that were of no use, in a row */
   uint64_t connect_at;      /* not before */
   int last_reason;          /* why the last link has ended */
   uint64_t link_number;     /* of the last link */
@@ -170,6 +170,7 @@ struct psock_start {
   const struct psock_call_events *events;
   void *data;
   bool opens; /* psock_caller_open */
+  bool runs;  /* psock_caller_run; opens, too */
 };
 
 /* What psock_caller_start and _open do. `ret_call` may be NULL. */
@@ -182,15 +183,15 @@ int psock_caller_begin(psock_caller *caller, const struct psock_start *start,
  * for that; or NULL. */
 struct psock_link *psock_retry_get_link(struct psock_core *core);
 
-/* An attempt to connect has failed. */
+/* A connection was of no use. */
 void psock_retry_note_failure(struct psock_core *core);
 
 /* Has `call`, which is in no list and has no place, sent when `at` has come and
  * there is a link. */
 void psock_retry_wait(struct psock_caller_call *call, uint64_t at);
 
-/* Whether `call`, which has failed with `status`, is to be sent again, and
- * when. */
+/* Whether `call`, whose request is kept, and which has failed with `status`, is
+ * to be sent again, and when. */
 bool psock_retry_is_due(const struct psock_caller_call *call,
     const struct psock_status *status, uint64_t *ret_at);
 

@@ -47,7 +47,7 @@
  */
 
 static void set_state(
-    struct psock_caller_call *call, enum psock_call_state state) {
+    struct psock_caller_call *call, enum psock_caller_call_state state) {
   psock_core_lock(call->core);
   call->state = state;
   psock_core_unlock(call->core);
@@ -128,9 +128,9 @@ static void note_cancel(struct psock_caller_call *call) {
 
 /* Takes the call, which is in `next` from now on, from wherever it is; its
  * server is told if it has to be. */
-static void part(struct psock_caller_call *call, enum psock_call_state next,
-    enum psock_ended_by by) {
-  enum psock_call_state last = call->state;
+static void part(struct psock_caller_call *call,
+    enum psock_caller_call_state next, enum psock_ended_by by) {
+  enum psock_caller_call_state last = call->state;
   /* Whoever sees it open may use its place. */
   set_state(call, next);
   psock_list_remove(&call->node);
@@ -148,6 +148,24 @@ static void part(struct psock_caller_call *call, enum psock_call_state next,
 
 /* ---- The end ---- */
 
+/* They see what has come beside the messages. Of a call that waits, that is
+ * shown to its user when it has received what belongs to it; and if another
+ * thread may just be asking for it, to nobody else. */
+static void tell_interceptors(struct psock_caller_call *call) {
+  struct psock_call *base = &call->base;
+  const struct psock_metadata *shown = base->metadata;
+  size_t count = base->metadata_count;
+  bool shows = call->opens && (call->runs || !call->of_clone);
+  if (shows)
+    psock_caller_call_show_metadata(call, true);
+  psock_interceptors_end(
+      call->core->interceptors, call->begun, base, &base->ended.status);
+  if (!shows)
+    return;
+  base->metadata = shown;
+  base->metadata_count = count;
+}
+
 /* Everybody is told that it has ended, with the status that was kept. */
 static void tell(struct psock_caller_call *call) {
   struct psock_core *core = call->core;
@@ -158,12 +176,14 @@ static void tell(struct psock_caller_call *call) {
   core->in_flight--;
   psock_core_unlock(core);
   atomic_store_explicit(&base->has_ended, true, memory_order_release);
-  psock_caller_call_drop_request(call);
+  if (call->keeps)
+    psock_caller_call_drop_request(call);
   core->ended += !call->silent;
   core->failed += !call->silent && status->code != PSOCK_STATUS_OK;
   if (!call->opens)
     psock_caller_call_show_metadata(call, true);
-  psock_interceptors_end(core->interceptors, call->begun, base, status);
+  if (call->begun > 0)
+    tell_interceptors(call);
   psock_core_lock(core);
   call->told = true;
   psock_caller_call_wake(call);
@@ -172,6 +192,17 @@ static void tell(struct psock_caller_call *call) {
     psock_core_look(core);
   if (!call->silent && PSOCK_EVENT(base->events, ended))
     base->events->ended(base->data, base, status);
+}
+
+static void keep_status(
+    struct psock_caller_call *call, const struct psock_status *status) {
+  struct psock_kept_status *ended = &call->base.ended;
+  if (ended->memory != NULL)
+    psock_status_drop(ended);
+  if (*status->text != '\0' || status->details_length > 0)
+    psock_status_keep(ended, call->core->heap, status);
+  else
+    ended->status = *status;
 }
 
 /* Back to WAITING, as if it had not been sent. */
@@ -188,14 +219,18 @@ void psock_caller_call_end(struct psock_caller_call *call,
   if (call->state == PSOCK_CALL_ENDED)
     return;
   psock_caller_call_enter(call);
-  if (by != PSOCK_BY_CALLER && psock_retry_is_due(call, status, &at)) {
+  if (by != PSOCK_BY_CALLER && call->keeps &&
+      psock_retry_is_due(call, status, &at)) {
     send_again(call, at);
     psock_caller_call_leave(call);
     return;
   }
+  /* What has failed already keeps its status; what has ended well has not, if
+   * messages are dropped. */
+  if (call->state != PSOCK_CALL_CLOSED ||
+      call->base.ended.status.code == PSOCK_STATUS_OK)
+    keep_status(call, status);
   part(call, PSOCK_CALL_CLOSED, by);
-  psock_status_drop(&call->base.ended);
-  psock_status_keep(&call->base.ended, core->heap, status);
   if (by == PSOCK_BY_CALLER)
     psock_caller_call_empty_inbox(call);
   if (!call->opens && call->inbox.count > 0) {
@@ -214,8 +249,7 @@ static void end_with(
 
 bool psock_caller_call_end_later(
     struct psock_caller_call *call, const struct psock_status *status) {
-  psock_status_drop(&call->base.ended);
-  psock_status_keep(&call->base.ended, call->core->heap, status);
+  keep_status(call, status);
   return psock_core_post(call->core, call, PSOCK_ERRAND_TELL);
 }
 
@@ -300,8 +334,10 @@ static int send_kept(struct psock_caller_call *call) {
   if (error == 0)
     error = psock_caller_call_send_start(
         call, psock_link_get_sender(link), NULL, left, NULL);
-  if (error == PSOCK_EFULL)
-    psock_link_want_room(link);
+  if (error == PSOCK_EFULL) {
+    link->full = true;
+    psock_link_await_room(link, psock_link_get_sender(link));
+  }
   if (error == PSOCK_EFULL || error == PSOCK_ECLOSED)
     return error;
   if (error != 0) {
@@ -330,7 +366,9 @@ static void await(struct psock_caller_call *call) {
   psock_list_remove(&call->node);
   psock_list_append(&link->pending, &call->node);
   set_state(call, PSOCK_CALL_PENDING);
-  psock_peer_await(&link->peer);
+  /* While it is connecting, the server has nothing to say. */
+  if (link->opened)
+    psock_peer_await(&link->peer);
   psock_peer_set_deadline(&link->peer, call->base.deadline);
 }
 
@@ -462,7 +500,7 @@ static bool admit(struct psock_caller_call *call, psock_connection *connection,
     return false;
   }
   if (!call->answered && frame->metadata_count > 0)
-    error = psock_metadata_append(
+    error = psock_metadata_copy(
         &call->received, core->heap, frame->metadata, frame->metadata_count);
   call->answered = true;
   /* It is not sent again any more. */
@@ -578,6 +616,14 @@ void psock_caller_call_put_off(struct psock_caller_call *call) {
   psock_caller_call_leave(call);
 }
 
+/* The sender of its requests has refused one. */
+static void await_room(struct psock_caller_call *call) {
+  if (call->state == PSOCK_CALL_OPEN)
+    psock_link_await_room(call->link, call->way != NULL
+                                          ? call->way->sender
+                                          : psock_link_get_sender(call->link));
+}
+
 /* Its thread has let go of it. */
 static void go_on(struct psock_caller_call *call, unsigned errands) {
   if (errands & PSOCK_ERRAND_TELL) {
@@ -603,8 +649,8 @@ void psock_caller_call_do_errands(
     end_requests(call);
   if (errands & PSOCK_ERRAND_GRANT)
     grant(call);
-  if (errands & PSOCK_ERRAND_ROOM && call->link != NULL)
-    psock_link_want_room(call->link);
+  if (errands & PSOCK_ERRAND_ROOM)
+    await_room(call);
   if (errands & PSOCK_ERRAND_RESUME)
     give_inbox(call);
   psock_caller_call_leave(call);

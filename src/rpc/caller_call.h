@@ -8,15 +8,14 @@
 
 /* One call of a caller; caller_call.c draws its states. */
 
-enum psock_call_state {
+enum psock_caller_call_state {
   PSOCK_CALL_STARTING, /* the thread that starts it has it for itself */
   PSOCK_CALL_QUEUED,   /* sent by a clone; its record has not come */
   PSOCK_CALL_WAITING,  /* for a connection */
   PSOCK_CALL_PENDING,  /* for the server's first frame */
   PSOCK_CALL_OPEN,     /* sent */
   PSOCK_CALL_CLOSED,   /* has ended, but messages are still to be given */
-  PSOCK_CALL_ENDED,
-  PSOCK_CALL_STATES
+  PSOCK_CALL_ENDED
 };
 
 /* Who ends a call. */
@@ -31,6 +30,7 @@ struct psock_received {
   const void *message;
   psock_hold *hold;
   size_t length; /* of its frame */
+  size_t cost;   /* what is counted for keeping it */
 };
 
 /* Messages that nobody has read, under the lock. */
@@ -49,6 +49,7 @@ struct psock_caller_call {
 
   /* Constant after the start. */
   bool opens;     /* of psock_caller_open: no events, but an inbox */
+  bool runs;      /* of psock_caller_run: nobody else has it yet */
   bool streams;   /* its responses are many */
   bool silent;    /* the start has failed, only interceptors know */
   bool of_clone;  /* was started on one */
@@ -56,12 +57,12 @@ struct psock_caller_call {
   uint16_t begun; /* interceptors */
 
   /* Under the lock. */
-  enum psock_call_state state; /* written on the loop's thread */
-  struct psock_link *link;     /* that it has a place in; NULL: none */
-  struct psock_way *way;       /* of a clone's call; NULL: the first sender */
-  uint64_t max_frame;          /* what the server takes; 0: not said */
-  bool told;           /* everybody but who waits knows that it has ended */
-  bool requests_ended; /* psock_call_end was called */
+  enum psock_caller_call_state state; /* written on the loop's thread */
+  struct psock_link *link;            /* that it has a place in; NULL: none */
+  struct psock_way *way; /* of a clone's call; NULL: the first sender */
+  uint64_t max_frame;    /* what the server takes; 0: not said */
+  bool told;             /* everybody but who waits knows that it has ended */
+  bool requests_ended;   /* psock_call_end was called */
   bool wants_room;
   int64_t send_window; /* of a client stream */
   size_t read;         /* bytes that no WINDOW has granted again */
@@ -85,8 +86,7 @@ struct psock_caller_call {
   struct psock_metadata_list metadata; /* sent with it */
 
   /* Who has it: the message that is lent, on the thread that reads. */
-  psock_hold *lent;
-  size_t lent_length;
+  struct psock_received lent;          /* or without a hold */
   struct psock_metadata_list received; /* with the first frame */
   struct psock_metadata_list trailing; /* with the last */
   struct psock_metadata *both;         /* NULL: one of them is empty */

@@ -2,6 +2,7 @@
 #include "rpc/caller_call.h"
 
 #include "base/allocator.h"
+#include "connection/connection.h"
 #include <protosocket/error.h>
 #include <string.h>
 
@@ -23,6 +24,9 @@
 
 /* A recycled call keeps memory for requests of up to this size. */
 #define KEPT_CAPACITY 4096u
+
+/* What a message that is kept takes besides itself, at most. */
+#define KEPT_COST ((size_t)256)
 
 /* And an inbox of up to so many messages. */
 #define KEPT_INBOX 16u
@@ -83,7 +87,7 @@ bool psock_inbox_take(
 void psock_received_release(
     struct psock_core *core, const struct psock_received *received) {
   psock_hold_release(received->hold);
-  psock_core_release(core, received->length);
+  psock_core_release(core, received->cost);
 }
 
 /* Drops what nobody has read. */
@@ -114,6 +118,8 @@ void psock_caller_call_drop_request(struct psock_caller_call *call) {
 }
 
 void psock_caller_call_drop_metadata(struct psock_caller_call *call) {
+  if (call->received.entries == NULL && call->trailing.entries == NULL)
+    return;
   call->base.metadata = NULL;
   call->base.metadata_count = 0;
   psock_metadata_clear(&call->received);
@@ -122,37 +128,49 @@ void psock_caller_call_drop_metadata(struct psock_caller_call *call) {
   call->both = NULL;
 }
 
-void psock_caller_call_recycle(struct psock_caller_call *call) {
+/* Lets go of what was received and not given back. */
+static void drop_received(struct psock_caller_call *call) {
   struct psock_core *core = call->core;
-  if (call->lent != NULL)
-    psock_received_release(core, &(struct psock_received){.hold = call->lent,
-                                     .length = call->lent_length});
+  if (call->lent.hold != NULL)
+    psock_received_release(core, &call->lent);
   if (call->inbox.count > 0)
     psock_caller_call_empty_inbox(call);
-  if (call->inbox.capacity > KEPT_INBOX) {
-    psock_free(&core->heap->allocator, call->inbox.at);
-    call->inbox.at = NULL;
-    call->inbox.capacity = 0;
-  }
-  psock_caller_call_drop_request(call);
-  psock_caller_call_drop_metadata(call);
-  psock_metadata_clear(&call->metadata);
-  psock_status_drop(&call->base.ended);
-  clear(call);
-  bool spare = false;
+  if (call->inbox.capacity <= KEPT_INBOX)
+    return;
+  psock_free(&core->heap->allocator, call->inbox.at);
+  call->inbox.at = NULL;
+  call->inbox.capacity = 0;
+}
+
+/* Puts the struct aside; false: there is no place for it. */
+static bool put_aside(struct psock_caller_call *call) {
+  struct psock_core *core = call->core;
   /* Without clones, only the loop's thread has the list. */
-  if (atomic_load_explicit(&core->cloned, memory_order_relaxed) ||
-      psock_core_is_home(core)) {
-    psock_core_lock(core);
-    spare = core->spare_count < core->max_calls;
-    if (spare) {
-      call->next = core->spare;
-      core->spare = call;
-      core->spare_count++;
-    }
-    psock_core_unlock(core);
+  if (!atomic_load_explicit(&core->cloned, memory_order_relaxed) &&
+      !psock_core_is_home(core))
+    return false;
+  psock_core_lock(core);
+  bool fits = core->spare_count < core->max_calls;
+  if (fits) {
+    call->next = core->spare;
+    core->spare = call;
+    core->spare_count++;
   }
-  if (!spare)
+  psock_core_unlock(core);
+  return fits;
+}
+
+void psock_caller_call_recycle(struct psock_caller_call *call) {
+  drop_received(call);
+  if (call->keeps)
+    psock_caller_call_drop_request(call);
+  psock_caller_call_drop_metadata(call);
+  if (call->metadata.entries != NULL)
+    psock_metadata_clear(&call->metadata);
+  if (call->base.ended.memory != NULL)
+    psock_status_drop(&call->base.ended);
+  clear(call);
+  if (!put_aside(call))
     free_call(call);
 }
 
@@ -195,12 +213,12 @@ int psock_caller_call_keep_request(
       &call->payload_capacity, &call->payload_length);
   if (error != 0)
     return error;
+  call->keeps = true;
   if (!psock_core_keep(core, call->payload_length)) {
     psock_caller_call_drop_request(call);
     return PSOCK_EFULL;
   }
   call->payload_kept = call->payload_length;
-  call->keeps = true;
   return 0;
 }
 
@@ -230,15 +248,26 @@ static bool push(
 }
 
 /* Keeps a message until it is read. Returns 0 or an error. */
+/* What keeping the message that is being given takes: what was made of it, the
+ * frame if that is pointed into, and what describes it. */
+static size_t cost_of(const psock_connection *connection, size_t length) {
+  size_t frame = connection->lent->detached ? 0 : length;
+  return frame + psock_arena_used(connection->loop->arena) + KEPT_COST;
+}
+
 int psock_caller_call_keep(struct psock_caller_call *call,
     psock_connection *connection, const void *message, size_t length) {
   struct psock_core *core = call->core;
-  struct psock_received received = {.message = message, .length = length};
-  if (!psock_core_keep(core, length))
+  struct psock_received received = {
+      .message = message,
+      .length = length,
+      .cost = cost_of(connection, length),
+  };
+  if (!psock_core_keep(core, received.cost))
     return PSOCK_EFULL;
   int error = psock_connection_hold(connection, &received.hold);
   if (error != 0) {
-    psock_core_release(core, length);
+    psock_core_release(core, received.cost);
     return error;
   }
   psock_core_lock(core);
@@ -255,6 +284,8 @@ int psock_caller_call_keep(struct psock_caller_call *call,
 void psock_caller_call_show_metadata(
     struct psock_caller_call *call, bool ended) {
   const struct psock_metadata_list *list = &call->received;
+  if (list->count == 0 && (!ended || call->trailing.count == 0))
+    return;
   if (ended && list->count == 0)
     list = &call->trailing;
   call->base.metadata = list->entries;
@@ -272,7 +303,7 @@ void psock_caller_call_keep_trailing(
   struct psock_heap *heap = call->core->heap;
   size_t count = call->received.count;
   if (frame->metadata_count == 0 ||
-      psock_metadata_append(
+      psock_metadata_copy(
           &call->trailing, heap, frame->metadata, frame->metadata_count) != 0 ||
       count == 0)
     return;

@@ -205,10 +205,35 @@ static void goaway(struct psock_peer *peer) {
   leave(link);
 }
 
+/* In turns: who is told first goes to the end. */
+static void tell_streams(struct psock_link *link) {
+  struct psock_list streams;
+  psock_list_take(&streams, &link->streams);
+  while (!psock_list_empty(&streams)) {
+    struct psock_caller_call *call =
+        PSOCK_CONTAINER(streams.next, struct psock_caller_call, node);
+    psock_list_remove(&call->node);
+    psock_list_append(&link->streams, &call->node);
+    psock_caller_call_tell_room(call);
+  }
+}
+
+static void writable(struct psock_peer *peer) {
+  struct psock_link *link = link_of(peer);
+  enter(link);
+  link->full = false;
+  if (link->known)
+    begin_pending(link);
+  tell_streams(link);
+  psock_core_look(link->core);
+  leave(link);
+}
+
 static const struct psock_peer_ops peer_ops = {
     .expire = expire,
     .known = known,
     .goaway = goaway,
+    .writable = writable,
 };
 
 void psock_link_look(struct psock_link *link) {
@@ -227,15 +252,14 @@ void psock_link_look(struct psock_link *link) {
   if (taken)
     return;
   psock_peer_flush(peer);
-  if (peer->due != 0)
-    psock_link_want_room(link);
-  else
+  /* What had no room goes on, and asks to look again, when there is some. */
+  if (peer->due == 0)
     psock_connection_close(link->connection);
 }
 
-void psock_link_want_room(struct psock_link *link) {
+void psock_link_await_room(struct psock_link *link, psock_sender *sender) {
   if (link->connection != NULL)
-    psock_connection_want_room(link->connection);
+    psock_peer_await_room(&link->peer, sender);
 }
 
 uint64_t psock_link_get_position(const struct psock_link *link) {
@@ -253,7 +277,8 @@ static void on_opened(void *state, psock_connection *connection) {
   link->opened = true;
   psock_core_unlock(link->core);
   link->core->connected++;
-  link->core->failures = 0;
+  if (!psock_list_empty(&link->pending))
+    psock_peer_await(&link->peer);
 }
 
 static void route(struct psock_link *link, psock_connection *connection,
@@ -264,10 +289,13 @@ static void route(struct psock_link *link, psock_connection *connection,
   if (call != NULL && call->state != PSOCK_CALL_OPEN)
     call = NULL;
   psock_core_unlock(core);
-  if (call == NULL)
+  if (call == NULL) {
     core->stray++;
-  else
-    psock_caller_call_take(call, connection, frame);
+    return;
+  }
+  link->was_of_use = true;
+  core->failures = 0;
+  psock_caller_call_take(call, connection, frame);
 }
 
 static void on_message(
@@ -286,29 +314,6 @@ static void on_batch_end(void *state, psock_connection *connection) {
   struct psock_link *link = state;
   (void)connection;
   psock_peer_end_batch(&link->peer);
-}
-
-/* In turns: who is told first goes to the end. */
-static void tell_streams(struct psock_link *link) {
-  struct psock_list streams;
-  psock_list_take(&streams, &link->streams);
-  while (!psock_list_empty(&streams)) {
-    struct psock_caller_call *call =
-        PSOCK_CONTAINER(streams.next, struct psock_caller_call, node);
-    psock_list_remove(&call->node);
-    psock_list_append(&link->streams, &call->node);
-    psock_caller_call_tell_room(call);
-  }
-}
-
-static void on_room(void *state, psock_connection *connection) {
-  struct psock_link *link = state;
-  (void)connection;
-  enter(link);
-  begin_pending(link);
-  tell_streams(link);
-  psock_core_look(link->core);
-  leave(link);
 }
 
 static void on_records(void *state, psock_connection *connection,
@@ -340,7 +345,7 @@ static void on_closed(void *state, psock_connection *connection, int reason) {
   if (!link->made)
     return;
   enter(link);
-  if (!link->opened)
+  if (!link->was_of_use)
     psock_retry_note_failure(link->core);
   be_over(link, link->input_ended ? 0 : reason);
   psock_list_remove(&link->node);
@@ -358,7 +363,6 @@ static const struct psock_reactor_ops reactor_ops = {
     .opened = on_opened,
     .message = on_message,
     .batch_end = on_batch_end,
-    .room = on_room,
     .records = on_records,
     .input_ended = on_input_ended,
     .closed = on_closed,

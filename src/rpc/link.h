@@ -27,8 +27,10 @@ struct psock_link {
   bool goaway_came;          /* the server wants no more calls */
   bool goaway_answered;
   bool input_ended;
-  bool over;          /* its calls are told that it has ended */
-  bool released;      /* its own use */
+  bool was_of_use; /* a call has been answered on it */
+  bool full;       /* no start that has waited is sent before there is room */
+  bool over;       /* its calls are told that it has ended */
+  bool released;   /* its own use */
   uint64_t bytes_out; /* when it ended */
 
   /* Under the lock. */
@@ -85,7 +87,8 @@ void psock_link_free(struct psock_link *link);
 /* Makes `root`, for clones. Loop's thread. Returns 0 or an error. */
 int psock_link_add_root(struct psock_link *link);
 
-/* Has calls told when there is room for more requests. Loop's thread. */
-void psock_link_want_room(struct psock_link *link);
+/* Has everything that waits for room go on when there is some for what `sender`
+ * was refused last. Loop's thread. */
+void psock_link_await_room(struct psock_link *link, psock_sender *sender);
 
 #endif

@@ -32,6 +32,15 @@ bool psock_metadata_key_is_valid(const char *key) {
   return length > 0;
 }
 
+/* Whether users may add these. */
+static bool are_valid(const struct psock_metadata *entries, size_t count) {
+  for (size_t i = 0; i < count; i++)
+    if (!psock_metadata_key_is_valid(entries[i].key) ||
+        (entries[i].value == NULL && entries[i].length > 0))
+      return false;
+  return true;
+}
+
 /* Looks at what is to be appended: 0 with what it costs, or an error. */
 static int check(const struct psock_metadata_list *list,
     const struct psock_metadata *entries, size_t count, size_t *ret_cost) {
@@ -39,9 +48,6 @@ static int check(const struct psock_metadata_list *list,
   if (count > PSOCK_METADATA_ENTRIES - list->count)
     return PSOCK_ETOOBIG;
   for (size_t i = 0; i < count; i++) {
-    if (!psock_metadata_key_is_valid(entries[i].key) ||
-        (entries[i].value == NULL && entries[i].length > 0))
-      return PSOCK_EINVAL;
     if (entries[i].length > PSOCK_METADATA_BYTES)
       return PSOCK_ETOOBIG;
     cost += psock_metadata_cost(&entries[i]);
@@ -66,7 +72,7 @@ static void copy(struct psock_metadata *to, const struct psock_metadata *entry,
   *at += entry->length;
 }
 
-int psock_metadata_append(struct psock_metadata_list *list,
+int psock_metadata_copy(struct psock_metadata_list *list,
     struct psock_heap *heap, const struct psock_metadata *entries,
     size_t count) {
   size_t cost = 0;
@@ -94,6 +100,14 @@ int psock_metadata_append(struct psock_metadata_list *list,
       .length = cost,
   };
   return 0;
+}
+
+int psock_metadata_append(struct psock_metadata_list *list,
+    struct psock_heap *heap, const struct psock_metadata *entries,
+    size_t count) {
+  if (count <= PSOCK_METADATA_ENTRIES && !are_valid(entries, count))
+    return PSOCK_EINVAL;
+  return psock_metadata_copy(list, heap, entries, count);
 }
 
 void psock_metadata_clear(struct psock_metadata_list *list) {

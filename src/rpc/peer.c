@@ -144,6 +144,12 @@ static bool send_last(struct psock_peer *peer, struct psock_control *control) {
       .payload_length = control->payload_length,
       .not_begun = control->not_begun,
   };
+  struct psock_status bare;
+  if (control->bare && control->status != NULL) {
+    bare = psock_status_of(control->status->code, NULL);
+    frame.status = &bare;
+    frame.metadata_count = 0;
+  }
   return send_frame(peer, control->sender, &frame);
 }
 
@@ -399,6 +405,7 @@ int psock_peer_init(struct psock_peer *peer, const struct psock_peer_ops *ops,
       .known_by = PSOCK_NEVER,
       .pinged_at = PSOCK_NEVER,
   };
+  peer->kept = &peer->own_kept;
   psock_list_init(&peer->controls);
   psock_task_init(&peer->task, flush_task);
   /* It has to be the first frame, so it can't wait for the task. */
@@ -420,13 +427,18 @@ void psock_peer_close(struct psock_peer *peer) {
     settle(PSOCK_CONTAINER(peer->controls.next, struct psock_control, node));
 }
 
+bool psock_kept_add(atomic_size_t *kept, size_t most, size_t length) {
+  size_t before = atomic_fetch_add_explicit(kept, length, memory_order_relaxed);
+  if (before <= most && length <= most - before)
+    return true;
+  atomic_fetch_sub_explicit(kept, length, memory_order_relaxed);
+  return false;
+}
+
 bool psock_peer_keep(struct psock_peer *peer, size_t length) {
-  if (length > peer->options.max_kept - peer->kept)
-    return false;
-  peer->kept += length;
-  return true;
+  return psock_kept_add(peer->kept, peer->options.max_kept, length);
 }
 
 void psock_peer_release(struct psock_peer *peer, size_t length) {
-  peer->kept -= length;
+  atomic_fetch_sub_explicit(peer->kept, length, memory_order_relaxed);
 }

@@ -46,6 +46,8 @@ struct psock_control {
   const struct psock_status *status; /* good until `sent`, or NULL */
   const struct psock_metadata *metadata;
   size_t metadata_count;
+  bool bare; /* `status` is sent without text and details, and no metadata: they
+                are more than the peer takes */
   const uint8_t *payload; /* a response that had no room; good until `sent` */
   size_t payload_length;
   /* `last` has been sent, or will never be: the connection has ended. May free
@@ -91,7 +93,8 @@ struct psock_peer {
   bool *gone; /* set when the connection ends; on the stack of who must know */
   uint64_t peer_window;    /* what its HELLO said: bytes per stream */
   uint64_t peer_max_frame; /* 0: not said */
-  size_t kept;
+  atomic_size_t *kept;     /* bytes: usually own_kept */
+  atomic_size_t own_kept;
   struct psock_alarm alarm;
   uint64_t alarm_at; /* when it is set for; PSOCK_NEVER: it is not */
   uint64_t deadline; /* the earliest of the calls', or earlier */
@@ -148,7 +151,11 @@ void psock_peer_end_batch(struct psock_peer *peer);
 /* A call has this deadline: `expire` is called by then, or earlier. */
 void psock_peer_set_deadline(struct psock_peer *peer, uint64_t deadline);
 
-/* Counts `length` bytes as kept; false when that is too much. */
+/* Counts `length` bytes as kept, of `most`; false when that is too much. Any
+ * thread that may use the counter. */
+bool psock_kept_add(atomic_size_t *kept, size_t most, size_t length);
+
+/* The same for the peer's, on the loop's thread. */
 bool psock_peer_keep(struct psock_peer *peer, size_t length);
 void psock_peer_release(struct psock_peer *peer, size_t length);
 

@@ -31,15 +31,6 @@ static bool is_read(const struct psock_server_call *call) {
          !call->state.over && !psock_server_call_has_ended(call);
 }
 
-static void stop(
-    struct psock_server_call *call, uint32_t code, const char *text) {
-  struct psock_status status = psock_status_of(code, text);
-  uint8_t ender = code == PSOCK_STATUS_RESOURCE_EXHAUSTED
-                      ? PSOCK_ENDED_BY_LIMIT
-                      : PSOCK_ENDED_BY_SERVER;
-  psock_server_call_stop(call, ender, &status, false);
-}
-
 /* `length` bytes have been read. */
 static void grant(struct psock_server_call *call, size_t length) {
   struct psock_session *session = call->session;
@@ -75,15 +66,15 @@ static void give_end(struct psock_server_call *call) {
   give(call, NULL);
 }
 
-/* Keeps a request that takes `memory` bytes. */
-static void keep(struct psock_server_call *call, const void *message,
-    size_t length, size_t memory) {
+/* Keeps a request, whose frame has `length` bytes. */
+static void keep(
+    struct psock_server_call *call, const void *message, size_t length) {
   struct psock_peer *peer = &call->session->peer;
   struct psock_requests *inbox = &call->inbox;
-  size_t cost = memory + length + REQUEST_COST;
+  size_t cost = psock_server_call_keeping_cost(call->session) + REQUEST_COST;
   struct psock_request *request = NULL;
   if (!psock_peer_keep(peer, cost)) {
-    stop(call, PSOCK_STATUS_RESOURCE_EXHAUSTED,
+    psock_server_call_fail(call, PSOCK_STATUS_RESOURCE_EXHAUSTED,
         "too many requests wait to be read");
     return;
   }
@@ -105,7 +96,8 @@ err_after_alloc:
   psock_free(&call->heap->allocator, request);
 err_after_keep:
   psock_peer_release(peer, cost);
-  stop(call, PSOCK_STATUS_RESOURCE_EXHAUSTED, psock_strerror(PSOCK_ENOMEM));
+  psock_server_call_fail(
+      call, PSOCK_STATUS_RESOURCE_EXHAUSTED, psock_strerror(PSOCK_ENOMEM));
 }
 
 /* Frees a request that is in the inbox no more. */
@@ -129,9 +121,11 @@ static int decode(struct psock_server_call *call,
   int error = psock_face_decode(&session->server->face,
       session->peer.connection, frame, call->call.method->request, ret_message);
   if (error == PSOCK_ENOMEM)
-    stop(call, PSOCK_STATUS_RESOURCE_EXHAUSTED, psock_strerror(error));
+    psock_server_call_fail(
+        call, PSOCK_STATUS_RESOURCE_EXHAUSTED, psock_strerror(error));
   else if (error != 0)
-    stop(call, PSOCK_STATUS_INVALID_ARGUMENT, psock_strerror(error));
+    psock_server_call_fail(
+        call, PSOCK_STATUS_INVALID_ARGUMENT, psock_strerror(error));
   return error;
 }
 
@@ -145,16 +139,15 @@ void psock_requests_take(
     return;
   }
   if (inbox->window <= 0) {
-    stop(call, PSOCK_STATUS_INTERNAL, "more was sent than the window allows");
+    psock_server_call_fail(
+        call, PSOCK_STATUS_INTERNAL, "more was sent than the window allows");
     return;
   }
   inbox->window -= (int64_t)frame->length;
-  size_t used = psock_session_get_used(call->session);
   if (decode(call, frame, &message) != 0)
     return;
   if (inbox->first != NULL || !is_read(call)) {
-    used = psock_session_get_used(call->session) - used;
-    keep(call, message, frame->length, used);
+    keep(call, message, frame->length);
     return;
   }
   psock_call_ref(&call->call);
@@ -199,7 +192,7 @@ void psock_requests_give(struct psock_server_call *call) {
   bool going = true;
   psock_call_ref(&call->call);
   if (call->session->draining && !call->state.drain_told &&
-      PSOCK_EVENT(events, drain)) {
+      PSOCK_EVENT(events, drain) && !psock_server_call_has_ended(call)) {
     struct psock_serving_state serving =
         psock_serving_begin(call->call.loop, call->call.deadline);
     call->state.drain_told = true;

@@ -5,9 +5,10 @@
 
 /*
  * Calls that wait for a connection, and connecting. A caller that connects
- * makes a link when a call needs one and there is none; after an attempt that
- * has failed not before a time that grows with each further failure, of which a
- * random part is taken, so that many callers don't come back at once.
+ * makes a link when a call needs one and there is none; after one that has
+ * failed, because it did not open, or no call was answered on it, not before a
+ * time that grows with each further failure, of which a random part is taken,
+ * so that many callers don't come back at once.
  *
  * Until then calls that may be sent again wait, within their deadlines; others
  * end, since their users can decide better. A call that may be sent again
@@ -63,8 +64,8 @@ struct psock_status psock_retry_status(const struct psock_core *core) {
 bool psock_retry_is_due(const struct psock_caller_call *call,
     const struct psock_status *status, uint64_t *ret_at) {
   struct psock_core *core = call->core;
-  if (!call->keeps || !(call->base.method->flags & PSOCK_METHOD_IDEMPOTENT) ||
-      call->answered || call->attempts >= MOST_ATTEMPTS || core->shut ||
+  if (!(call->base.method->flags & PSOCK_METHOD_IDEMPOTENT) ||
+      call->attempts >= MOST_ATTEMPTS || core->shut ||
       (status->code != PSOCK_STATUS_UNAVAILABLE && !status->not_begun) ||
       (core->link == NULL && !core->connects))
     return false;
@@ -98,6 +99,8 @@ static bool try_to_send(struct psock_caller_call *call) {
       psock_caller_call_end(call, &status, PSOCK_BY_CALLER);
     return true;
   }
+  if (link->full)
+    return false;
   int error = psock_caller_call_go(call, link);
   if (error == PSOCK_ECLOSED) {
     psock_core_lock(core);

@@ -25,15 +25,6 @@ static void refuse(struct psock_session *session, uint64_t id, uint32_t code,
                                               : PSOCK_ENDED_BY_SERVER);
 }
 
-static void stop(
-    struct psock_server_call *call, uint32_t code, const char *text) {
-  struct psock_status status = psock_status_of(code, text);
-  psock_server_call_stop(call,
-      code == PSOCK_STATUS_RESOURCE_EXHAUSTED ? PSOCK_ENDED_BY_LIMIT
-                                              : PSOCK_ENDED_BY_SERVER,
-      &status, false);
-}
-
 /* A start with an id that is in flight is an error of the caller's: one cancel
  * ends both. Returns whether this is one. */
 static bool is_twice(struct psock_session *session, uint64_t id) {
@@ -119,7 +110,7 @@ static bool is_wanted(struct psock_server_call *call) {
 }
 
 static void refuse_request(struct psock_server_call *call, int error) {
-  stop(call,
+  psock_server_call_fail(call,
       error == PSOCK_ENOMEM ? PSOCK_STATUS_RESOURCE_EXHAUSTED
                             : PSOCK_STATUS_INVALID_ARGUMENT,
       psock_strerror(error));
@@ -142,7 +133,8 @@ static inline void handle(struct psock_session *session,
     refuse_request(call, error);
   else if (!method->serve(
                served->handlers, served->state, &call->call, request))
-    stop(call, PSOCK_STATUS_UNIMPLEMENTED, "the method has no handler");
+    psock_server_call_fail(
+        call, PSOCK_STATUS_UNIMPLEMENTED, "the method has no handler");
 }
 
 /* When the call has to have ended, by what its caller and the server say. */

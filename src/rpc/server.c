@@ -27,6 +27,7 @@
 #define DEFAULT_MAX_CALLS 1024u
 #define DEFAULT_MAX_KEPT ((size_t)16 << 20)
 #define SECOND ((uint64_t)1000000000u)
+#define MOST_CALLS (1u << 20)
 
 /* A listener of the server's. */
 struct listening {
@@ -183,12 +184,24 @@ static void call_drained(struct psock_task *task) {
   psock_server_leave(server);
 }
 
+static bool interceptors_are_valid(const struct psock_server_options *options) {
+  const struct psock_interceptor *const *list = options->interceptors;
+  if ((list == NULL) != (options->interceptor_count == 0))
+    return false;
+  for (size_t i = 0; i < options->interceptor_count; i++)
+    if (list[i]->size < PSOCK_SIZE_THROUGH(struct psock_interceptor, data))
+      return false;
+  return true;
+}
+
 static bool options_are_valid(const struct psock_server_options *options) {
   return options->size >= PSOCK_SIZE_THROUGH(
                               struct psock_server_options, interceptor_count) &&
          (options->connection == NULL || options->connection->size > 0) &&
          (options->limits == NULL || options->limits->size > 0) &&
-         options->stream_window <= (uint64_t)PSOCK_WINDOW_MOST;
+         options->max_calls <= MOST_CALLS &&
+         options->stream_window <= (uint64_t)PSOCK_WINDOW_MOST &&
+         interceptors_are_valid(options);
 }
 
 static void take_options(
@@ -456,9 +469,7 @@ void psock_server_get_stats(
         PSOCK_CONTAINER(node, struct psock_session, node);
     stats.stray += session->peer.stray;
     stats.pings += session->peer.pings;
-    stats.kept += session->peer.kept;
-    if (session->outlet != NULL)
-      stats.kept += atomic_load(&session->outlet->kept);
+    stats.kept += atomic_load(session->peer.kept);
   }
   psock_options_fill(ret_stats, ret_stats->size, &stats, sizeof stats);
 }

@@ -62,10 +62,6 @@
 /* What a request that is held counts, beyond its frame and its memory. */
 #define HOLD_COST 1024
 
-/* What the memory of a request is taken for at most, in bytes for each of its
- * frame, if it shares a block with others. */
-#define HOLD_FACTOR 64
-
 /* ---- Ending ---- */
 
 static const struct psock_status well = {.size = sizeof well, .text = ""};
@@ -138,6 +134,15 @@ static void leave_unsent(struct psock_server_call *call, uint32_t code,
   psock_server_call_unlock(call);
 }
 
+void psock_server_call_fail(
+    struct psock_server_call *call, uint32_t code, const char *text) {
+  struct psock_status status = psock_status_of(code, text);
+  psock_server_call_stop(call,
+      code == PSOCK_STATUS_RESOURCE_EXHAUSTED ? PSOCK_ENDED_BY_LIMIT
+                                              : PSOCK_ENDED_BY_SERVER,
+      &status, false);
+}
+
 /* Sends the cancel or end with which the call ends. Metadata is its user's to
  * look at. */
 static int send_last(struct psock_server_call *call, uint32_t code,
@@ -156,6 +161,7 @@ static int send_last(struct psock_server_call *call, uint32_t code,
   if (error != PSOCK_ETOOBIG)
     return error;
   /* Better without its text than not at all. */
+  call->state.last_is_bare = true;
   struct psock_status bare =
       psock_status_of(status == NULL ? PSOCK_STATUS_OK : status->code, NULL);
   frame.status = status == NULL ? NULL : &bare;
@@ -196,6 +202,9 @@ bool psock_server_call_stop(struct psock_server_call *call, uint8_t ender,
     const struct psock_status *status, bool plain) {
   if (!claim(call, status))
     return false;
+  /* At once: a user on another thread who is told PSOCK_ECANCELED now may ask
+   * for the status. */
+  publish(call);
   call->state.ender = ender;
   conclude(call, PSOCK_CODE_CANCEL, plain ? NULL : status, false);
   return true;
@@ -257,36 +266,51 @@ static void cancel(psock_call *base) {
 
 /* ---- The one response ---- */
 
-/* Counts a response that has no room as kept. */
-static bool keep(struct psock_server_call *call, size_t length) {
-  if (call->shared == NULL)
-    return psock_peer_keep(&call->session->peer, length);
-  struct psock_outlet *outlet = call->shared->outlet;
-  size_t kept = atomic_fetch_add(&outlet->kept, length);
-  if (kept <= outlet->max_kept && length <= outlet->max_kept - kept)
-    return true;
-  atomic_fetch_sub(&outlet->kept, length);
-  return false;
+/* Where bytes are counted that are kept for the calls of the connection. */
+static atomic_size_t *kept_of(
+    const struct psock_server_call *call, size_t *ret_most) {
+  if (call->shared != NULL) {
+    *ret_most = call->shared->outlet->max_kept;
+    return &call->shared->outlet->kept;
+  }
+  *ret_most = call->session->peer.options.max_kept;
+  return call->session->peer.kept;
 }
 
 /* Keeps a response until there is room for it. */
 static int keep_response(struct psock_server_call *call, const void *message) {
   uint8_t *payload;
   size_t length;
+  size_t most;
+  atomic_size_t *kept = kept_of(call, &most);
   int error =
       psock_frame_encode_payload(psock_server_call_face(call)->max_message,
           call->heap, call->call.method->response, message, &payload, &length);
   if (error != 0)
     return error;
-  if (!keep(call, length)) {
-    if (payload != NULL)
-      psock_heap_release(call->heap, payload, length);
-    return PSOCK_EFULL;
+  if (!psock_kept_add(kept, most, length)) {
+    error = PSOCK_EFULL;
+    goto err_after_encode;
   }
-  call->payload = payload;
-  call->payload_length = length;
+  psock_server_call_lock(call);
+  bool lost = psock_server_call_has_ended(call);
+  call->payload = lost ? NULL : payload;
+  call->payload_length = lost ? 0 : length;
+  psock_server_call_unlock(call);
+  if (lost) {
+    /* The connection has ended meanwhile. */
+    error = PSOCK_ECLOSED;
+    goto err_after_keep;
+  }
   leave_unsent(call, PSOCK_CODE_NORMAL, false, true);
   return 0;
+
+err_after_keep:
+  atomic_fetch_sub(kept, length);
+err_after_encode:
+  if (payload != NULL)
+    psock_heap_release(call->heap, payload, length);
+  return error;
 }
 
 /* Ends a claimed call whose response can't be sent. */
@@ -392,7 +416,7 @@ static int may_send(struct psock_server_call *call) {
   return error;
 }
 
-static int send_response(struct psock_server_call *call, const void *message) {
+static int send_framed(struct psock_server_call *call, const void *message) {
   size_t length = 0;
   struct psock_rpc_frame frame = {
       .id = call->call.id,
@@ -407,15 +431,29 @@ static int send_response(struct psock_server_call *call, const void *message) {
   }
   int error = psock_face_send(psock_server_call_face(call),
       psock_server_call_sender(call), &frame, NULL);
+  if (error != 0)
+    return error;
   psock_server_call_lock(call);
-  if (error == 0)
-    call->window -= (int64_t)length;
-  else if (error == PSOCK_EFULL)
-    call->state.refused = refuse(call) == PSOCK_EFULL;
+  call->window -= (int64_t)length;
   psock_server_call_unlock(call);
-  if (error == 0 && !call->state.streamed) {
+  if (!call->state.streamed)
     psock_metadata_clear(&call->metadata);
+  return 0;
+}
+
+static inline int send_response(
+    struct psock_server_call *call, const void *message) {
+  const struct psock_face *face = psock_server_call_face(call);
+  int error = face->own != NULL && call->shared == NULL
+                  ? psock_face_send_own(face, call->session->peer.sender,
+                        call->call.id, message)
+                  : send_framed(call, message);
+  if (PSOCK_LIKELY(error == 0)) {
     call->state.streamed = true;
+  } else if (error == PSOCK_EFULL) {
+    psock_server_call_lock(call);
+    call->state.refused = refuse(call) == PSOCK_EFULL;
+    psock_server_call_unlock(call);
   }
   return error;
 }
@@ -433,6 +471,10 @@ static int send_message(psock_call *base, const void *message) {
   int error = may_send(call);
   if (error == 0)
     error = send_response(call, message);
+  if (PSOCK_LIKELY(error == 0)) {
+    call->state.failure = 0;
+    return 0;
+  }
   if (error == PSOCK_EFULL)
     psock_server_call_tell_loop(call);
   if (error == PSOCK_ECLOSED)
@@ -485,7 +527,7 @@ void psock_server_call_give_room(struct psock_server_call *call) {
   call->state.wants_room = false;
   call->state.refused = false;
   psock_server_call_unlock(call);
-  if (!PSOCK_EVENT(events, room))
+  if (!PSOCK_EVENT(events, room) || psock_server_call_has_ended(call))
     return;
   psock_call_ref(&call->call);
   struct psock_serving_state serving =
@@ -497,12 +539,25 @@ void psock_server_call_give_room(struct psock_server_call *call) {
 
 /* ---- What else a user does ---- */
 
+size_t psock_server_call_keeping_cost(const struct psock_session *session) {
+  const psock_connection *connection = session->peer.connection;
+  size_t frame = connection->lent->detached
+                     ? 0
+                     : psock_connection_given_length(connection);
+  return frame + psock_arena_used(session->peer.loop->arena);
+}
+
 static void set_events(
     psock_call *base, const struct psock_call_events *events, void *data) {
   struct psock_server_call *call = psock_server_call_of(base);
   if (base->events != NULL || events == NULL || call->session == NULL ||
       call->state.settled)
     return;
+  if (events->size == 0) {
+    psock_server_call_fail(
+        call, PSOCK_STATUS_INTERNAL, "the events have no size");
+    return;
+  }
   psock_call_ref(base);
   call->state.special = true;
   base->events = events;
@@ -522,20 +577,6 @@ static void resume(psock_call *base) {
   psock_server_call_queue(call);
 }
 
-/* What keeping the request that is being given counts: its memory, and its
- * frame if it points into that. */
-static size_t hold_cost(const struct psock_session *session) {
-  const psock_connection *connection = session->peer.connection;
-  size_t length = psock_connection_given_length(connection);
-  size_t frame = connection->lent->detached ? 0 : length;
-  size_t used = psock_session_get_used(session);
-  bool shares = session->peer.loop->arena->blocks == NULL ||
-                session->peer.loop->arena->blocks->next == NULL;
-  if (shares && used > length * HOLD_FACTOR)
-    used = length * HOLD_FACTOR;
-  return frame + used + HOLD_COST;
-}
-
 static int hold(psock_call *base) {
   struct psock_server_call *call = psock_server_call_of(base);
   struct psock_session *session = call->session;
@@ -543,7 +584,7 @@ static int hold(psock_call *base) {
     return 0;
   if (session == NULL || session->serving != call || session->closed)
     return PSOCK_EINVAL;
-  size_t cost = hold_cost(session);
+  size_t cost = psock_server_call_keeping_cost(session) + HOLD_COST;
   if (!psock_peer_keep(&session->peer, cost))
     return PSOCK_EFULL;
   call->state.special = true;

@@ -43,7 +43,6 @@ struct psock_shared {
   struct psock_server_call *call;
   pthread_mutex_t mutex;
   struct psock_outlet *outlet;
-  size_t kept; /* bytes counted against the outlet's */
   bool posted; /* the letter is under way */
   bool let_go; /* the session has done with the call */
 };
@@ -57,6 +56,7 @@ struct psock_call_state {
   bool unsent;  /* the frame that ends it had no room: what follows */
   bool last_has_status;
   bool last_has_metadata;
+  bool last_is_bare; /* its status has neither text nor details */
   bool unreferenced;
   bool windowed; /* `window` of the call counts */
   uint32_t last_code;
@@ -66,14 +66,13 @@ struct psock_call_state {
   bool streamed; /* a response has been sent */
 
   /* The loop's thread. */
-  bool special;  /* it is more than a call that was answered well, at once */
-  bool warm;     /* what comes last in the call is initialised */
-  bool counted;  /* in the session's `live` */
-  bool open;     /* in the session's table */
-  bool over;     /* it has ended, and was counted */
-  bool end_told; /* to its events */
-  bool settled;  /* to all who wanted to know */
-  bool pending;  /* `control` has a last frame */
+  bool special; /* it is more than a call that was answered well, at once */
+  bool warm;    /* what comes last in the call is initialised */
+  bool counted; /* in the session's `live` */
+  bool open;    /* in the session's table */
+  bool over;    /* it has ended, and was counted */
+  bool settled; /* to all who wanted to know */
+  bool pending; /* `control` has a last frame */
   bool paused;
   bool drain_told;
   uint8_t ender;  /* PSOCK_ENDED_BY_... */
@@ -159,6 +158,10 @@ extern const struct psock_call_ops psock_server_call_ops;
 bool psock_server_call_stop(struct psock_server_call *call, uint8_t ender,
     const struct psock_status *status, bool plain);
 
+/* The same, and why; RESOURCE_EXHAUSTED counts as refused. */
+void psock_server_call_fail(
+    struct psock_server_call *call, uint32_t code, const char *text);
+
 /* The connection has ended, and with it, if it hasn't before, the call. */
 void psock_server_call_lose(
     struct psock_server_call *call, const struct psock_status *status);
@@ -171,6 +174,9 @@ void psock_server_call_credit(struct psock_server_call *call, uint64_t length);
 
 /* The user waits for room: `room` is called when there is. */
 void psock_server_call_want_room(struct psock_server_call *call);
+
+/* What keeping the message that is being given counts, in bytes. */
+size_t psock_server_call_keeping_cost(const struct psock_session *session);
 
 /* Calls `room`. */
 void psock_server_call_give_room(struct psock_server_call *call);
@@ -254,9 +260,6 @@ void psock_server_call_finish(
 
 /* Tells the end to who wants to know, and lets go of the call if it can. */
 void psock_server_call_settle(struct psock_server_call *call);
-
-/* Only the telling, for who comes to it while it is going on. */
-void psock_server_call_tell(struct psock_server_call *call);
 
 /* The last reference is gone. */
 void psock_server_call_free(psock_call *call);

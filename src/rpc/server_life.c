@@ -91,23 +91,64 @@ void psock_server_call_warm(struct psock_server_call *call) {
 
 /* ---- Settling ---- */
 
-void psock_server_call_tell(struct psock_server_call *call) {
-  const struct psock_server *server = call->session->server;
+/* From now on the session does not end before the call is settled. */
+static void count_live(
+    struct psock_session *session, struct psock_server_call *call) {
+  session->live += !call->state.counted;
+  call->state.counted = true;
+}
+
+static void settle_later(
+    struct psock_session *session, struct psock_server_call *call) {
+  psock_server_call_warm(call);
+  count_live(session, call);
+  psock_list_append(&session->settling, &call->queued);
+  psock_session_defer(session);
+}
+
+/* Tells the events that the call has ended, and gives back their reference. */
+static void tell_events(struct psock_server_call *call) {
   const struct psock_call_events *events = call->call.events;
-  const struct psock_status *status = &call->call.ended.status;
-  size_t begun = call->state.begun;
-  call->state.begun = 0;
-  psock_interceptors_end(
-      server->options.interceptors, begun, &call->call, status);
-  if (events == NULL || call->state.end_told)
-    return;
-  call->state.end_told = true;
   struct psock_serving_state serving =
       psock_serving_begin(call->call.loop, call->call.deadline);
   if (PSOCK_EVENT(events, ended))
-    events->ended(call->call.data, &call->call, status);
+    events->ended(call->call.data, &call->call, &call->call.ended.status);
   psock_serving_end(serving);
   psock_call_unref(&call->call);
+}
+
+/* A reference for who tells interceptors, who may want one, too; from none, if
+ * it is known that the last one is gone. Returns whether there is one. */
+static bool ref_to_tell(struct psock_server_call *call) {
+  atomic_uint *references = &call->call.references;
+  psock_server_call_lock(call);
+  unsigned count = atomic_load(references);
+  if (call->state.unreferenced)
+    atomic_store(references, count = 1);
+  else
+    while (count > 0 &&
+           !atomic_compare_exchange_weak(references, &count, count + 1))
+      continue;
+  call->state.unreferenced = false;
+  psock_server_call_unlock(call);
+  return count > 0;
+}
+
+/* Returns whether that could be done now. */
+static bool tell_interceptors(struct psock_server_call *call) {
+  const struct psock_server *server = call->session->server;
+  unsigned begun = call->state.begun;
+  bool held = ref_to_tell(call);
+  /* Who has just given back the last one, on another thread, is about to say
+   * so. */
+  if (!held && !call->session->closed)
+    return false;
+  call->state.begun = 0;
+  psock_interceptors_end(server->options.interceptors, begun, &call->call,
+      &call->call.ended.status);
+  if (held)
+    psock_call_unref(&call->call);
+  return true;
 }
 
 /* Nothing is left to do; the call is whose references it has. */
@@ -124,11 +165,12 @@ static void let_go(struct psock_server_call *call) {
 }
 
 void psock_server_call_settle(struct psock_server_call *call) {
-  struct psock_session *session = call->session;
-  struct psock_server_call *outer = session->telling;
-  session->telling = call;
-  psock_server_call_tell(call);
-  session->telling = outer;
+  if (call->state.begun > 0 && !tell_interceptors(call)) {
+    settle_later(call->session, call);
+    return;
+  }
+  if (call->call.events != NULL)
+    tell_events(call);
   call->state.settled = true;
   if (!call->state.pending)
     let_go(call);
@@ -138,12 +180,10 @@ void psock_server_call_drop_payload(struct psock_server_call *call) {
   size_t length = call->payload_length;
   if (call->payload == NULL)
     return;
-  if (call->shared == NULL)
-    psock_peer_release(&call->session->peer, length);
-  else
-    atomic_fetch_sub(&call->shared->outlet->kept, length);
+  psock_peer_release(&call->session->peer, length);
   psock_heap_release(call->heap, call->payload, length);
   call->payload = NULL;
+  call->payload_length = 0;
 }
 
 /* The last frame has left, or will never. */
@@ -167,6 +207,7 @@ static void note_last(struct psock_server_call *call, bool not_begun) {
       .not_begun = not_begun,
       .code = call->state.last_code,
       .status = call->state.last_has_status ? &call->call.ended.status : NULL,
+      .bare = call->state.last_is_bare,
       .metadata = call->state.last_has_metadata ? call->metadata.entries : NULL,
       .metadata_count =
           call->state.last_has_metadata ? call->metadata.count : 0,
@@ -192,21 +233,6 @@ static void leave(
   psock_list_remove(&call->turn);
   psock_peer_forget(&session->peer, &call->control);
   psock_requests_drop(call);
-}
-
-/* From now on the session does not end before the call is settled. */
-static void count_live(
-    struct psock_session *session, struct psock_server_call *call) {
-  session->live += !call->state.counted;
-  call->state.counted = true;
-}
-
-static void settle_later(
-    struct psock_session *session, struct psock_server_call *call) {
-  psock_server_call_warm(call);
-  count_live(session, call);
-  psock_list_append(&session->settling, &call->queued);
-  psock_session_defer(session);
 }
 
 void psock_server_call_finish(

@@ -32,6 +32,7 @@ void psock_outlet_unref(struct psock_outlet *outlet) {
   psock_heap_unref(heap);
 }
 
+/* From here on its counter is the session's. */
 static int make_outlet(
     struct psock_session *session, struct psock_outlet **ret_outlet) {
   const struct psock_server *server = session->server;
@@ -51,7 +52,8 @@ static int make_outlet(
   }
   outlet->heap = psock_heap_ref(server->heap);
   atomic_init(&outlet->references, 1);
-  atomic_init(&outlet->kept, 0);
+  atomic_init(&outlet->kept, atomic_load(session->peer.kept));
+  session->peer.kept = &outlet->kept;
   *ret_outlet = outlet;
   return 0;
 }

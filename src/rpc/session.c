@@ -137,14 +137,6 @@ static void on_records(void *state, psock_connection *connection,
     psock_server_call_over(records[i].pointer);
 }
 
-size_t psock_session_get_used(const struct psock_session *session) {
-  size_t used = 0;
-  for (const struct psock_block *block = session->peer.loop->arena->blocks;
-       block != NULL; block = block->next)
-    used += block->end;
-  return used;
-}
-
 /* ---- Room ---- */
 
 static struct psock_server_call *next_wanting(struct psock_session *session) {
@@ -187,12 +179,20 @@ static void on_writable(struct psock_peer *peer) {
 
 /* ---- What is done at the end of a turn ---- */
 
+/* Those that come to it meanwhile have to wait for the next turn, unless there
+ * will be none. */
 void psock_session_settle(struct psock_session *session) {
-  while (!psock_list_empty(&session->settling)) {
+  size_t count = 0;
+  for (const struct psock_list *node = session->settling.next;
+       node != &session->settling; node = node->next)
+    count++;
+  while (
+      !psock_list_empty(&session->settling) && (count > 0 || session->closed)) {
     struct psock_list *node = session->settling.next;
     psock_list_remove(node);
     psock_server_call_settle(
         PSOCK_CONTAINER(node, struct psock_server_call, queued));
+    count -= count > 0;
   }
 }
 
@@ -344,6 +344,7 @@ static void lose_all(struct psock_session *session, int reason) {
 static void drop_outlet(struct psock_session *session) {
   if (session->outlet == NULL)
     return;
+  session->peer.kept = &session->peer.own_kept;
   /* Whoever gives it back last may be on another thread. */
   psock_sender_on_writable(session->outlet->sender, NULL, NULL);
   psock_outlet_unref(session->outlet);
@@ -365,8 +366,6 @@ static void on_closed(void *state, psock_connection *connection, int reason) {
   psock_task_cancel(&session->task);
   psock_peer_close(&session->peer);
   lose_all(session, reason);
-  if (session->telling != NULL)
-    psock_server_call_tell(session->telling);
   psock_session_settle(session);
   drop_outlet(session);
   psock_list_remove(&session->node);
@@ -378,14 +377,11 @@ static void on_closed(void *state, psock_connection *connection, int reason) {
 void psock_session_end(struct psock_session *session) {
   enter(session);
   psock_list_remove(&session->node);
-  if (!session->closed) {
-    psock_connection_free(session->peer.connection);
-  } else {
-    /* Called from inside one of its callbacks that tell an end. */
-    if (session->telling != NULL)
-      psock_server_call_tell(session->telling);
+  /* If it has closed, one of the ends is being told that are owed then. */
+  if (session->closed)
     psock_session_settle(session);
-  }
+  else
+    psock_connection_free(session->peer.connection);
   leave(session);
 }
 

@@ -26,7 +26,7 @@ struct psock_outlet {
   struct psock_face face;
   uint64_t max_frame; /* that the peer takes; 0: not said */
   size_t max_kept;
-  atomic_size_t kept; /* bytes of responses that had no room */
+  atomic_size_t kept; /* bytes: the peer's counter, as long as there is one */
 };
 
 struct psock_session {
@@ -35,7 +35,6 @@ struct psock_session {
   struct psock_list node;            /* in server->sessions */
   struct psock_table calls;          /* that are in flight, but for `serving` */
   struct psock_server_call *serving; /* whose handler is running, or NULL */
-  struct psock_server_call *telling; /* whose end is being told, or NULL */
   struct psock_list settling;        /* calls that have ended, to be told so */
   struct psock_list giving;          /* calls that something is kept for */
   struct psock_list wanting;         /* calls that want room, the next first */
@@ -82,10 +81,6 @@ static inline void psock_session_check(struct psock_session *session) {
   if (session->finishing && session->live == 0)
     psock_session_defer(session);
 }
-
-/* Bytes that the loop's arena has given for what is being given, and for kept
- * messages that share a block of 16 KiB with it. */
-size_t psock_session_get_used(const struct psock_session *session);
 
 /* The loop's clock, read once for all that comes at once. */
 static inline uint64_t psock_session_now(struct psock_session *session) {

@@ -17,7 +17,7 @@
  */
 
 struct beginning {
-  struct psock_caller *caller; /* an interceptor may free it */
+  struct psock_caller *caller;
   struct psock_core *core;
   const struct psock_start *start;
   struct psock_call_options options;
@@ -44,18 +44,26 @@ static int check_face(const struct psock_core *core,
   return 0;
 }
 
+/* What is said by no options. */
+static const struct psock_call_options usual = {
+    .size = sizeof usual, .timeout = PSOCK_TIMEOUT_DEFAULT};
+
+static void copy_options(struct psock_call_options *options,
+    const struct psock_call_options *given) {
+  if (given == NULL)
+    *options = usual;
+  else
+    psock_options_copy(options, sizeof *options, given, given->size);
+}
+
 /* Looks at the arguments, and fills in the rest of `beginning`. */
 static int check(struct beginning *beginning) {
   const struct psock_start *start = beginning->start;
-  const struct psock_call_options *given = start->options;
   const struct psock_method *method = start->method;
   struct psock_call_options *options = &beginning->options;
   bool sends = (method->flags & PSOCK_METHOD_CLIENT_STREAMS) != 0;
-  psock_options_copy(
-      options, sizeof *options, given, given == NULL ? 0 : given->size);
-  if (given == NULL)
-    options->timeout = PSOCK_TIMEOUT_DEFAULT;
-  if ((given != NULL && given->size == 0) || options->timeout == 0 ||
+  copy_options(options, start->options);
+  if (options->size == 0 || options->timeout == 0 ||
       (options->metadata == NULL && options->metadata_count > 0) ||
       (start->events != NULL && start->events->size == 0) ||
       (start->request == NULL) != sends ||
@@ -228,6 +236,7 @@ static void fill(struct beginning *beginning, psock_call **ret_call) {
   atomic_init(&base->references, ret_call != NULL && !start->opens ? 2 : 1);
   atomic_init(&call->owners, 2);
   call->opens = start->opens;
+  call->runs = start->runs;
   call->streams = beginning->streams;
   call->of_clone = !beginning->first;
 }
@@ -239,6 +248,8 @@ static bool intercept(
   struct psock_core *core = beginning->core;
   struct psock_caller_call *call = beginning->call;
   int refused = 0;
+  if (core->interceptor_count == 0)
+    return true;
   call->collects = true;
   call->begun = (uint16_t)psock_interceptors_begin(core->interceptors,
       core->interceptor_count, &call->base, &refused, ret_status);
@@ -382,18 +393,13 @@ int psock_caller_begin(psock_caller *caller, const struct psock_start *start,
     return error;
   struct psock_caller_call *call = beginning.call;
   fill(&beginning, ret_call);
-  /* Whoever intercepts may free the caller. */
-  bool holds = core->interceptor_count > 0;
-  if (holds)
-    psock_core_ref(core);
-  error = psock_metadata_append(&call->metadata, core->heap,
-      beginning.options.metadata, beginning.options.metadata_count);
+  if (beginning.options.metadata_count > 0)
+    error = psock_metadata_append(&call->metadata, core->heap,
+        beginning.options.metadata, beginning.options.metadata_count);
   error = error == 0 ? go(&beginning) : fail(&beginning, error);
   if (error == 0 && ret_call != NULL)
     *ret_call = &call->base;
   psock_core_drop_way(core, beginning.way);
-  if (holds)
-    psock_core_unref(core);
   return error;
 }
 

@@ -352,9 +352,15 @@ static void draw_options(struct model *model) {
       .caller_timeout = PICK(model, 0, 0, 2) * MODEL_SECOND,
       .server_timeout = PICK(model, 0, 0, 0, 3) * MODEL_SECOND,
   };
-  /* A queue that is always full, of messages that fit in it. */
-  if (options->most_data == 100 && model_chance(model, 300))
-    options->max_queued = 1000;
+  /* Now and then a line that is so slow that queues are always full, of
+   * messages that fit in them. */
+  if (!model_chance(model, 100))
+    return;
+  options->capacity = 64;
+  options->most_kept = 200;
+  options->most_data = 100;
+  options->most_sent = 20;
+  options->max_queued = 400;
 }
 
 static void note_options(const struct model *model) {

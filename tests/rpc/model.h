@@ -196,7 +196,8 @@ struct model_trial {
   bool after_goaway; /* its caller may have known */
   bool doubled;      /* its start came twice */
   bool paused;
-  bool waits; /* for `room` */
+  bool rested; /* was paused, once */
+  bool waits;  /* for `room` */
   bool requests_over;
   /* The request that was sent last: who waits for room needs it longer. */
   Trial__Text text;
@@ -235,6 +236,7 @@ struct model_options {
   size_t capacity;
   size_t most_data;
   size_t most_sent;
+  size_t most_kept; /* by the relay */
   unsigned rests;
   unsigned reorders;
   unsigned doubles;

@@ -259,6 +259,7 @@ static struct relay_options relay_options(struct model_line *line) {
   return (struct relay_options){
       .seed = next_random(&line->model->state),
       .capacity = options->capacity,
+      .most_kept = options->most_kept,
       .rests = options->rests,
       .reorders = options->reorders,
       .doubles = options->doubles,

@@ -71,9 +71,18 @@ static void receive(struct model *model) {
 
 /* ---- Calls ---- */
 
+/* Where queues are to be full, much is done at once. */
+static bool is_slow(const struct model *model) {
+  return model->options.most_kept > 0;
+}
+
+static unsigned times(struct model *model) {
+  return is_slow(model) ? 1 + model_roll(model, 10) : 1;
+}
+
 static void start(struct model *model) {
   struct model_line *line = any_line(model);
-  if (line != NULL)
+  for (unsigned count = times(model); line != NULL && count > 0; count--)
     model_trial_start(line);
 }
 
@@ -112,9 +121,11 @@ static void unref(struct model *model) {
 }
 
 static void act(struct model *model) {
-  struct model_visit *visit = any_acting(model);
-  if (visit != NULL)
-    model_visit_act(visit);
+  for (unsigned count = times(model); count > 0; count--) {
+    struct model_visit *visit = any_acting(model);
+    if (visit != NULL)
+      model_visit_act(visit);
+  }
 }
 
 /* ---- Lines, hosts and memory ---- */
@@ -124,7 +135,7 @@ static void hold(struct model *model) {
   enum relay_end to = model_chance(model, 500) ? RELAY_CALLER : RELAY_SERVER;
   if (line == NULL || line->over)
     return;
-  bool held = !line->relay.ways[to].held && model_chance(model, 400);
+  bool held = model_chance(model, is_slow(model) ? 900 : 400);
   model_note(model, "%s line %p towards %d", held ? "hold" : "let go",
       (void *)line, to);
   model_counts[MODEL_LINE_HELD] += held;

@@ -170,7 +170,8 @@ static void begin_start(
 /* Whether a start may be refused for want of room. */
 static bool may_be_full(const struct model_line *line) {
   const struct model_options *options = &line->model->options;
-  return options->caller_calls > 0 || options->max_queued > 0;
+  return options->caller_calls > 0 || options->max_queued > 0 ||
+         options->max_kept > 0;
 }
 
 /* What a start has returned. */
@@ -260,14 +261,23 @@ static const struct model_visit *visited(
   return visit;
 }
 
+/* Whoever rests may have a good end before it, behind what it has not read; if
+ * it is given up then, that end stays, and the rest is dropped. */
+static bool may_lack(const struct model_trial *trial) {
+  return trial->rested && (trial->cancelled || trial->line->caller == NULL);
+}
+
 /* It ended well: all is here. */
 static bool is_complete(const struct model_trial *trial) {
   bool streams = model_kind_streams_responses(trial->kind);
+  bool lacks = may_lack(trial);
   for (const struct model_visit *visit = trial->visits; visit != NULL;
-       visit = visit->next)
-    if (streams ? visit->act == MODEL_ACT_END && trial->got == visit->sent
-                : visit->act == MODEL_ACT_REPLY && trial->got == 1)
+       visit = visit->next) {
+    unsigned sent = streams ? visit->sent : 1;
+    if (visit->act == (streams ? MODEL_ACT_END : MODEL_ACT_REPLY) &&
+        (trial->got == sent || (lacks && trial->got < sent)))
       return true;
+  }
   return false;
 }
 
@@ -282,12 +292,25 @@ static bool is_limited(const struct model *model) {
   return model->options.server_calls > 0 || model->options.max_kept > 0;
 }
 
-static bool may_be_unavailable(const struct model_trial *trial) {
+/* Whether its caller may have it wait: for the server's first frame, or for
+ * room for the start of a stream; or to send it again. */
+static bool may_wait(const struct model_trial *trial) {
+  return trial->visits == NULL &&
+         (trial->kind == MODEL_GET || model_kind_streams_requests(trial->kind));
+}
+
+/* With a server that is being drained: what it was told too late; what has not
+ * come to it yet, if it does not know that its caller understands a GOAWAY; and
+ * what waits with its caller. */
+static bool is_drained(const struct model_trial *trial) {
   const struct model_line *line = trial->line;
-  return line->broken ||
-         (line->host->draining &&
-             (trial->after_goaway || !line->known_before_drain ||
-                 trial->model->options.own));
+  return line->host->draining &&
+         (trial->after_goaway || !line->known_before_drain ||
+             trial->model->options.own || may_wait(trial));
+}
+
+static bool may_be_unavailable(const struct model_trial *trial) {
+  return trial->line->broken || is_drained(trial);
 }
 
 /* The server has failed it, over own messages, which can't say how. */
@@ -327,7 +350,8 @@ static bool may_end(const struct model_trial *trial, uint32_t code) {
   case PSOCK_STATUS_CANCELLED:
     return trial->cancelled || trial->doubled || trial->line->caller == NULL ||
            visited(trial, MODEL_ACT_CANCEL) != NULL ||
-           (trial->line->broken && model_kind_streams_requests(trial->kind)) ||
+           ((trial->line->broken || model_has_faulted(model)) &&
+               model_kind_streams_requests(trial->kind)) ||
            may_be_failed_without_words(trial);
   case PSOCK_STATUS_DEADLINE_EXCEEDED:
     return trial->deadline <= model_now(model) || server_expired(trial);
@@ -555,6 +579,7 @@ void model_trial_pause(struct model_trial *trial, bool paused) {
       trial->model, "%s call %u", paused ? "pause" : "resume", trial->number);
   MODEL_COUNT(CALLER_PAUSED);
   trial->paused = paused;
+  trial->rested |= paused;
   if (paused)
     psock_call_pause(trial->call);
   else
@@ -594,10 +619,11 @@ static void expect_waiting(struct model *model) {
   model_expect(model, 5 * MODEL_SECOND);
 }
 
+/* Only the first caller; a clone would wait for somebody else to turn the
+ * loop. */
 void model_trial_open(struct model_line *line) {
   struct model *model = line->model;
-  bool by_clone = false;
-  psock_caller *caller = caller_of(line, &by_clone);
+  psock_caller *caller = line->caller;
   if (caller == NULL || model->live_count == MODEL_LIVE ||
       (model->depth > 0 && model->turning == 0))
     return;
@@ -615,7 +641,7 @@ void model_trial_open(struct model_line *line) {
     remove_live(trial);
     return;
   }
-  if (!has_started(trial, error, by_clone))
+  if (!has_started(trial, error, false))
     return;
   MODEL_COUNT(OPENED);
   check_time_left(trial);
@@ -648,8 +674,7 @@ void model_trial_receive(struct model_trial *trial) {
 void model_trial_run(struct model_line *line) {
   static const enum model_kind single[] = {MODEL_GET, MODEL_PUT, MODEL_QUICK};
   struct model *model = line->model;
-  bool by_clone = false;
-  psock_caller *caller = caller_of(line, &by_clone);
+  psock_caller *caller = line->caller;
   const void *response = NULL;
   if (caller == NULL || model->live_count == MODEL_LIVE)
     return;
@@ -664,7 +689,7 @@ void model_trial_run(struct model_line *line) {
   int result = psock_caller_run(caller, kinds[kind].method, start.request,
       &start.options, &response, &trial->call);
   model_end_turn(model);
-  if (!has_started(trial, result, by_clone))
+  if (!has_started(trial, result, false))
     return;
   MODEL_COUNT(RUN);
   const struct psock_status *status = psock_call_get_status(trial->call);

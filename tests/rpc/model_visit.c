@@ -257,7 +257,8 @@ static bool may_end(const struct model_visit *visit, uint32_t code) {
   case PSOCK_STATUS_CANCELLED:
     return trial->cancelled || trial->ended || trial->doubled ||
            visit->host->server == NULL || may_have_ended(trial) ||
-           (trial->line->broken && model_kind_streams_requests(trial->kind));
+           ((trial->line->broken || model_has_faulted(model)) &&
+               model_kind_streams_requests(trial->kind));
   case PSOCK_STATUS_DEADLINE_EXCEEDED:
     return (trial->deadline <= model_now(model) && !model->options.own) ||
            (limit > 0 && visit->began + limit <= model_now(model));

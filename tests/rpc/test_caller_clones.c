@@ -66,6 +66,14 @@ static void answer(struct trial *one) {
   callers_check_ended(one, PSOCK_STATUS_OK);
 }
 
+/* A connection on which no call was answered has failed. */
+static void be_of_use(void) {
+  struct trial one = {.callers = NULL};
+  callers_start(&callers, &one, callers_get(&callers), "of use");
+  answer(&one);
+  callers_unref(&one);
+}
+
 START_TEST(test_one_response) {
   open_with(_i);
   for (int i = 0; i < 10; i++) {
@@ -202,6 +210,7 @@ END_TEST
 
 START_TEST(test_requests_without_a_link) {
   open_with(0);
+  be_of_use();
   psock_connection_free(callers_end(&callers)->connection);
   callers_settle(&callers);
   start(&trial, upload);
@@ -268,6 +277,7 @@ static void close_link(struct trial *one, psock_call *call) {
 
 START_TEST(test_start_while_the_link_ends) {
   open_with(_i);
+  be_of_use();
   trial.on_ended = close_link;
   start(&trial, _i ? callers_get(&callers) : put);
   psock_connection_close(callers_end(&callers)->connection);
@@ -287,6 +297,7 @@ START_TEST(test_kept_without_a_link) {
   callers.options.max_kept = 1500;
   callers_open(&callers);
   add_clone();
+  be_of_use();
   psock_connection_free(callers_end(&callers)->connection);
   callers_settle(&callers);
   const struct psock_method *method = _i ? callers_get(&callers) : put;
@@ -450,23 +461,46 @@ START_TEST(test_free_at_once) {
 }
 END_TEST
 
-/* Receiving on the loop's thread runs the loop, for clones' calls as well. */
-START_TEST(test_run) {
-  const void *response = NULL;
-  prepare(_i);
-  callers.on_got = callers_echo;
-  callers_open(&callers);
-  add_clone();
+/* A clone never runs the loop; inside a callback it can't wait either, but it
+ * can take what is there. */
+static void wait_in_callback(struct trial *one, psock_call *call) {
   const struct psock_method *method = callers_get(&callers);
-  ck_assert_int_eq(
-      psock_caller_run(copy, method, callers_request(method, "text"), NULL,
-          &response, &trial.call),
+  const void *message;
+  psock_call *none;
+  (void)one;
+  (void)call;
+  ck_assert_int_eq(psock_caller_run(copy, method,
+                       callers_request(method, "text"), NULL, &message, &none),
+      PSOCK_ELOOPTHREAD);
+  ck_assert_int_eq(psock_caller_open(copy, method,
+                       callers_request(method, "text"), NULL, &none),
+      PSOCK_ELOOPTHREAD);
+}
+
+static psock_call *opened;
+
+static void receive_in_callback(struct trial *one, psock_call *call) {
+  const void *message;
+  (void)one;
+  (void)call;
+  ck_assert_int_eq(psock_call_receive(opened, &message), 1);
+  ck_assert_int_eq(psock_call_receive(opened, &message), PSOCK_ELOOPTHREAD);
+}
+
+START_TEST(test_inside_a_callback) {
+  open_with(_i);
+  const struct psock_method *method = callers_download(&callers);
+  struct psock_call_options options = {
+      .size = sizeof options, .timeout = PSOCK_TIMEOUT_DEFAULT, .streams = _i};
+  ck_assert_int_eq(psock_caller_open(copy, method,
+                       callers_request(method, "text"), &options, &opened),
       0);
-  ck_assert_str_eq(_i ? ((const Trial__Answer *)response)->text
-                      : ((const Trial__Text *)response)->text,
-      "text");
-  psock_call_unref(trial.call);
-  trial.call = NULL;
+  trial.on_message = wait_in_callback;
+  trial.on_ended = receive_in_callback;
+  start(&trial, callers_get(&callers));
+  callers_reply(callers_end(&callers), opened->id, "item", 1);
+  answer(&trial);
+  psock_call_unref(opened);
   finish();
 }
 END_TEST
@@ -479,7 +513,7 @@ int main(void) {
   tcase_add_loop_test(tcase, test_cancel_at_once, 0, 2);
   tcase_add_loop_test(tcase, test_cancel_before_it_is_open, 0, 2);
   tcase_add_test(tcase, test_requests);
-  tcase_add_loop_test(tcase, test_run, 0, 2);
+  tcase_add_loop_test(tcase, test_inside_a_callback, 0, 2);
   tcase = guard_case(suite, "links");
   tcase_add_loop_test(tcase, test_connects, 0, 2);
   tcase_add_test(tcase, test_requests_without_a_link);

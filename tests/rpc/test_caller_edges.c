@@ -8,8 +8,8 @@
 
 /*
  * What seldom happens: options that are none, connections that close unseen,
- * interceptors that free the caller, threads that have no business here, and
- * ends inside ends.
+ * threads that have no business here, ends inside ends, and requests that are
+ * larger than what is left of a queue.
  */
 
 static struct callers callers;
@@ -85,9 +85,22 @@ static void no_interceptors(struct psock_caller_options *options) {
   options->interceptor_count = 1;
 }
 
+static void no_interceptor_count(struct psock_caller_options *options) {
+  static const struct psock_interceptor *const list[] = {NULL};
+  options->interceptors = list;
+}
+
+static void interceptor_without_size(struct psock_caller_options *options) {
+  static const struct psock_interceptor none = {.size = 0};
+  static const struct psock_interceptor *const list[] = {&none};
+  options->interceptors = list;
+  options->interceptor_count = 1;
+}
+
 static void (*const invalid[])(struct psock_caller_options *options) = {no_size,
     too_many, too_wide, no_connection_size, no_limits_size, limits_too_large,
-    not_own, not_own_either, no_interceptors};
+    not_own, not_own_either, no_interceptors, no_interceptor_count,
+    interceptor_without_size};
 
 START_TEST(test_invalid_options) {
   prepare(0);
@@ -220,72 +233,114 @@ START_TEST(test_early_failure) {
 }
 END_TEST
 
-/* ---- Interceptors that go far ---- */
+/* ---- Interceptors ---- */
 
-static int free_caller(
+static bool loses;
+
+static int lose_connection(
     void *data, psock_call *call, struct psock_status *ret_status) {
-  int *how = data;
+  (void)data;
   (void)call;
   (void)ret_status;
-  if (*how == 0)
+  if (!loses)
     return 0;
+  loses = false;
   callers.inside--;
-  if (*how == 1)
-    callers_free_caller(&callers);
-  else
-    psock_connection_free(core_of()->link->connection);
+  psock_connection_free(core_of()->link->connection);
   callers.inside++;
   return 0;
 }
 
 static unsigned told;
+static char seen[64];
 
 static void count_told(
     void *data, psock_call *call, const struct psock_status *status) {
+  struct psock_metadata entry;
   (void)data;
-  (void)call;
   (void)status;
   told++;
+  seen[0] = '\0';
+  for (size_t i = 0; psock_call_get_metadata_at(call, i, &entry) == 0; i++)
+    strcat(strcat(seen, entry.key), " ");
 }
 
-START_TEST(test_interceptor_frees) {
-  static int how;
+static void open_with_interceptor(void) {
   static const struct psock_interceptor interceptor = {
       .size = sizeof interceptor,
-      .begin = free_caller,
-      .ended = count_told,
-      .data = &how};
+      .begin = lose_connection,
+      .ended = count_told};
   const struct psock_interceptor *const list[] = {&interceptor};
-  const struct psock_method *const methods[] = {put, get, upload};
-  const struct psock_method *method = methods[_i % 3];
   prepare(0);
-  how = 0;
-  told = 0;
+  loses = false;
   callers.options.interceptors = list;
   callers.options.interceptor_count = 1;
   callers_open(&callers);
+}
+
+/* The connection ends between the start's place and its sending. */
+START_TEST(test_lost_by_an_interceptor) {
+  const struct psock_method *const methods[] = {put, get, upload};
+  const struct psock_method *method = methods[_i % 3];
+  struct trial first = {.callers = NULL};
+  open_with_interceptor();
   psock_caller *caller = callers.caller;
-  if (_i / 6) {
+  if (_i / 3) {
     ck_assert_int_eq(psock_caller_clone(callers.caller, &copy), 0);
     caller = copy;
   }
-  how = 1 + _i / 3 % 2;
+  callers_start(&callers, &first, put, "of use");
+  callers_reply(callers_end(&callers), first.id, "answer", 1);
+  callers_settle(&callers);
+  callers_unref(&first);
+  loses = true;
+  told = 0;
   callers.inside++;
-  int error = callers_start_on(
-      caller, &callers, &trial, method, method == upload ? NULL : "text", NULL);
+  ck_assert_int_eq(callers_start_on(caller, &callers, &trial, method,
+                       method == upload ? NULL : "text", NULL),
+      0);
   callers.inside--;
-  if (how == 1) {
-    ck_assert_int_eq(error, PSOCK_ECLOSED);
-    ck_assert_uint_eq(told, 1);
-  } else {
-    ck_assert_int_eq(error, 0);
-    callers.started++;
-    callers_settle(&callers);
-    ck_assert_uint_eq(callers.connects_seen, 2);
-    ck_assert_uint_eq(trial.ended, 0);
-  }
+  callers.started++;
+  callers_settle(&callers);
+  ck_assert_uint_eq(callers.connects_seen, 2);
+  ck_assert_uint_eq(trial.ended, 0);
   finish();
   ck_assert_uint_eq(told, 1);
+}
+END_TEST
+
+static void answer_with_metadata(
+    struct callers_end *end, const struct callers_got *got) {
+  const struct psock_metadata entry = {.key = "Key"};
+  struct psock_rpc_frame frame = {
+      .id = got->id, .metadata = &entry, .metadata_count = 1};
+  if (got->code == PSOCK_CODE_NORMAL)
+    callers_say(end, &frame);
+}
+
+/* What has come is shown to them, whoever waits, or is told. The keys are those
+ * that the server likes. */
+START_TEST(test_interceptor_sees_metadata) {
+  const void *response;
+  psock_call *call = NULL;
+  open_with_interceptor();
+  callers.on_got = answer_with_metadata;
+  if (_i == 0) {
+    callers_start(&callers, &trial, put, "text");
+    callers_check_ended(&trial, PSOCK_STATUS_OK);
+  } else if (_i == 1) {
+    ck_assert_int_eq(psock_caller_run(callers.caller, put,
+                         callers_request(put, "text"), NULL, &response, &call),
+        0);
+  } else {
+    ck_assert_int_eq(psock_caller_open(callers.caller, put,
+                         callers_request(put, "text"), NULL, &call),
+        0);
+    callers_settle(&callers);
+  }
+  ck_assert_str_eq(seen, "Key ");
+  psock_call_unref(call);
+  finish();
 }
 END_TEST
 
@@ -352,25 +407,105 @@ static void free_in_ended(struct trial *one, psock_call *call) {
   ck_assert_uint_eq(callers.ended, callers.started);
 }
 
-/* The other calls of a connection that has ended are told before it returns. */
+/* In so many ways a connection ends. */
+enum way_to_end { RESET, TRUNCATED, TOO_BIG, MALFORMED, SILENT, CLOSED, WAYS };
+
+static void end_link(enum way_to_end way) {
+  static uint8_t value[300];
+  struct psock_metadata entries[65];
+  struct psock_rpc_frame frame = {.id = 4711, .code = PSOCK_CODE_CANCEL};
+  struct callers_end *end = callers_end(&callers);
+  if (way == RESET) {
+    psock_memory_fail(end->memory, PSOCK_MEMORY_RECEIVE, 0, PSOCK_ERESET);
+    callers_code(end, 4711, PSOCK_CODE_CANCEL);
+  } else if (way == TOO_BIG) {
+    callers_reply_data(end, 4711, 2000);
+  } else if (way == MALFORMED) {
+    for (int i = 0; i < 65; i++)
+      entries[i] = (struct psock_metadata){.key = "k", .value = value};
+    frame.metadata = entries;
+    frame.metadata_count = 65;
+    callers_say(end, &frame);
+  } else if (way == SILENT) {
+    psock_connection_pause(end->connection);
+    for (int i = 0; i < 10; i++)
+      callers_pass(&callers, SECOND);
+  } else if (way == CLOSED) {
+    psock_connection_close(end->connection);
+  } else {
+    psock_connection_free(end->connection);
+  }
+  callers_settle(&callers);
+}
+
+/* The other calls of a connection that has ended are told before freeing the
+ * caller inside one of the ends returns. */
 START_TEST(test_freed_while_the_link_ends) {
   static struct trial trials[4];
+  enum way_to_end way = (enum way_to_end)(_i / 2);
+  int own = _i % 2;
+  struct psock_call_options options = {
+      .size = sizeof options, .timeout = PSOCK_TIMEOUT_NONE};
+  if (own && (way == MALFORMED || way == SILENT))
+    return;
   memset(trials, 0, sizeof trials);
-  open_with(_i);
+  prepare(own);
+  callers.limits.max_message = 1000;
+  callers.options.ping_after = SECOND;
+  callers.options.ping_timeout = SECOND;
+  callers_open(&callers);
   for (int i = 0; i < 4; i++)
-    callers_start(
-        &callers, &trials[i], _i ? callers_get(&callers) : put, "text");
+    ck_assert_int_eq(callers_try_start(&callers, &trials[i],
+                         own ? callers_get(&callers) : put, "text", &options),
+        0);
+  callers_settle(&callers);
   callers_reply(callers_end(&callers), 4711, "no call", 1);
   callers_settle(&callers);
   trials[1].on_ended = free_in_ended;
-  psock_connection_free(callers_end(&callers)->connection);
-  callers_settle(&callers);
+  end_link(way);
   for (int i = 0; i < 4; i++) {
     callers_check_ended(
         &trials[i], i < 2 ? PSOCK_STATUS_UNAVAILABLE : PSOCK_STATUS_CANCELLED);
     psock_call_unref(trials[i].call);
   }
   ck_assert_ptr_null(callers.caller);
+  finish();
+}
+END_TEST
+
+/* The same when the loop goes first. */
+static void free_while_the_loop_ends(struct trial *one, psock_call *call) {
+  psock_caller *caller = one->callers->caller;
+  (void)call;
+  one->callers->caller = NULL;
+  psock_caller_free(caller);
+  ck_assert_uint_eq(one->callers->ended, one->callers->started);
+}
+
+START_TEST(test_freed_while_the_loop_ends) {
+  static struct trial trials[6];
+  memset(trials, 0, sizeof trials);
+  open_with(0);
+  for (int i = 0; i < 3; i++)
+    callers_start(&callers, &trials[i], put, "text");
+  /* One that has ended, but has messages, and one that waits. */
+  psock_call_pause(trials[2].call);
+  callers_reply(callers_end(&callers), trials[2].id, "answer", 1);
+  callers_settle(&callers);
+  callers_start(&callers, &trials[3], get, "text");
+  callers_fail(
+      callers_end(&callers), trials[3].id, PSOCK_STATUS_UNAVAILABLE, false);
+  callers_settle(&callers);
+  trials[0].on_ended = free_while_the_loop_ends;
+  psock_loop_free(callers.loop);
+  ck_assert_ptr_null(callers.caller);
+  for (int i = 0; i < 4; i++) {
+    callers_check_ended(&trials[i], PSOCK_STATUS_CANCELLED);
+    psock_call_unref(trials[i].call);
+  }
+  struct psock_loop_options options = {
+      .size = sizeof options, .allocator = &callers.fault.allocator};
+  ck_assert_int_eq(psock_test_loop_new(&options, &callers.loop), 0);
   finish();
 }
 END_TEST
@@ -439,32 +574,175 @@ END_TEST
 
 /* ---- Room, at last ---- */
 
-/* GOAWAY finds no room, though no call is left. */
-START_TEST(test_goaway_without_room) {
-  static char text[1000];
-  static struct trial fill[128];
-  unsigned count = 0;
-  memset(text, 'x', sizeof text - 1);
-  memset(fill, 0, sizeof fill);
+#define MANY 128
+
+static struct trial fill[MANY];
+
+/* A connection that takes `length` bytes of requests more, and no more than
+ * that is read. */
+static void open_narrow(size_t max_queued) {
   prepare(0);
-  callers.capacity = 1024;
+  callers.capacity = 256;
+  callers.connection.max_queued = max_queued;
+  callers_open(&callers);
+  psock_connection_pause(callers_end(&callers)->connection);
+  callers_settle(&callers);
+}
+
+static const char *text_of(size_t length) {
+  static char text[10000];
+  memset(text, 'x', length);
+  text[length] = '\0';
+  return text;
+}
+
+/* Starts calls until not even a short one has room; returns how many. */
+static unsigned fill_queue(void) {
+  unsigned count = 0;
+  memset(fill, 0, sizeof fill);
+  for (size_t length = 1000; length <= 1000; length -= 1000)
+    while (callers_try_start(
+               &callers, &fill[count], put, text_of(length), NULL) == 0) {
+      callers_settle(&callers);
+      ck_assert_uint_lt(++count, MANY);
+    }
+  return count;
+}
+
+/* A request that is larger than what is left, though less than half is taken:
+ * nobody is told of room before it fits. */
+START_TEST(test_request_without_room) {
+  open_narrow(5000);
+  struct callers_end *end = callers_end(&callers);
+  callers_start(&callers, &trial, upload, NULL);
+  callers_settle(&callers);
+  for (int i = 0; i < 2; i++)
+    ck_assert_int_eq(
+        psock_call_send(trial.call, callers_request(upload, text_of(1000))), 0);
+  callers_settle(&callers);
+  ck_assert_int_eq(
+      psock_call_send(trial.call, callers_request(upload, text_of(4000))),
+      PSOCK_EFULL);
+  callers_settle(&callers);
+  ck_assert_uint_eq(trial.rooms, 0);
+  psock_connection_resume(end->connection);
+  callers_settle(&callers);
+  ck_assert_uint_eq(trial.rooms, 1);
+  ck_assert_int_eq(
+      psock_call_send(trial.call, callers_request(upload, text_of(4000))), 0);
+  callers_settle(&callers);
+  ck_assert_uint_eq(callers_count(end, PSOCK_CODE_MESSAGE), 3);
+  finish();
+}
+END_TEST
+
+/* The same for a start that waits: of a clone's stream (0), or of a call that
+ * is sent again (1). */
+START_TEST(test_start_without_room) {
+  open_narrow(5000);
+  struct callers_end *end = callers_end(&callers);
+  if (_i) {
+    callers_start(&callers, &trial, get, text_of(3500));
+    psock_connection_resume(end->connection);
+    callers_settle(&callers);
+    psock_connection_pause(end->connection);
+    callers_settle(&callers);
+  } else {
+    ck_assert_int_eq(psock_caller_clone(callers.caller, &copy), 0);
+  }
+  unsigned count = 0;
+  memset(fill, 0, sizeof fill);
+  if (_i)
+    for (; count < 2; count++)
+      callers_start(&callers, &fill[count], put, text_of(1000));
+  else
+    count = fill_queue();
+  if (_i) {
+    callers_fail(end, trial.id, PSOCK_STATUS_UNAVAILABLE, false);
+    callers_settle(&callers);
+    callers_pass(&callers, 50 * MILLISECOND);
+  } else {
+    callers.started++;
+    ck_assert_int_eq(
+        callers_start_on(copy, &callers, &trial, upload, NULL, NULL), 0);
+    callers_settle(&callers);
+  }
+  ck_assert_int_eq(
+      (int)psock_caller_call_of(trial.call)->state, (int)PSOCK_CALL_WAITING);
+  psock_connection_resume(end->connection);
+  callers_settle(&callers);
+  ck_assert_int_eq(
+      (int)psock_caller_call_of(trial.call)->state, (int)PSOCK_CALL_OPEN);
+  for (unsigned i = 0; i < count; i++)
+    callers_unref(&fill[i]);
+  finish();
+}
+END_TEST
+
+/* Room does not stand in for the server's first frame. */
+START_TEST(test_room_before_hello) {
+  prepare(0);
+  callers.capacity = 256;
   callers.connection.max_queued = 5000;
+  callers.silent = true;
   callers_open(&callers);
   struct callers_end *end = callers_end(&callers);
   psock_connection_pause(end->connection);
   callers_settle(&callers);
-  for (int large = 1; large >= 0; large--) {
-    text[0] = large ? 'x' : '\0';
-    while (callers_try_start(&callers, &fill[count], put, text, NULL) == 0) {
-      callers_settle(&callers);
-      ck_assert_uint_lt(++count, 128);
+  unsigned count = fill_queue();
+  callers_start(&callers, &trial, upload, NULL);
+  /* Something waits for room. */
+  for (unsigned i = 0; i < count; i++)
+    psock_call_cancel(fill[i].call);
+  callers_settle(&callers);
+  psock_connection_resume(end->connection);
+  callers_settle(&callers);
+  ck_assert_uint_eq(callers_count(end, PSOCK_CODE_CANCEL), count);
+  ck_assert_uint_eq(trial.ended, 0);
+  callers_hello(end, 0, 0);
+  callers_settle(&callers);
+  ck_assert_int_eq(
+      (int)psock_caller_call_of(trial.call)->state, (int)PSOCK_CALL_OPEN);
+  for (unsigned i = 0; i < count; i++)
+    callers_unref(&fill[i]);
+  finish();
+}
+END_TEST
+
+/* What is kept is counted with what keeping it takes. */
+START_TEST(test_small_kept_messages) {
+  prepare(_i);
+  callers.options.max_kept = 100000;
+  callers_open(&callers);
+  trial.number = _i != 0;
+  callers_start(&callers, &trial, callers_download(&callers), "text");
+  psock_call_pause(trial.call);
+  size_t before = atomic_load(&callers.fault.bytes);
+  unsigned sent = 0;
+  while (trial.ended == 0) {
+    callers_reply(callers_end(&callers), trial.id, "", sent);
+    callers_settle(&callers);
+    if (trial.ended == 0) {
+      uint64_t kept = callers_stats(&callers).kept;
+      ck_assert_uint_ge(
+          kept + 65536, atomic_load(&callers.fault.bytes) - before);
     }
+    ck_assert_uint_lt(++sent, 1000);
   }
+  callers_check_ended(&trial, PSOCK_STATUS_RESOURCE_EXHAUSTED);
+  finish();
+}
+END_TEST
+
+/* GOAWAY finds no room, though no call is left. */
+START_TEST(test_goaway_without_room) {
+  open_narrow(5000);
+  struct callers_end *end = callers_end(&callers);
+  unsigned count = fill_queue();
   for (unsigned i = 0; i < count; i++) {
     callers_reply(end, fill[i].call->id, "at once", 1);
     callers_unref(&fill[i]);
   }
-  /* A single byte more than nothing would be too much. */
   callers_code(end, 0, PSOCK_CODE_GOAWAY);
   callers_settle(&callers);
   ck_assert_uint_eq(callers.ended, count);
@@ -537,15 +815,21 @@ int main(void) {
   tcase_add_test(tcase, test_closing_link_and_nothing_kept);
   tcase_add_loop_test(tcase, test_early_failure, 0, 2);
   tcase = guard_case(suite, "interceptors");
-  tcase_add_loop_test(tcase, test_interceptor_frees, 0, 12);
+  tcase_add_loop_test(tcase, test_lost_by_an_interceptor, 0, 6);
+  tcase_add_loop_test(tcase, test_interceptor_sees_metadata, 0, 3);
   tcase = guard_case(suite, "threads");
   tcase_add_test(tcase, test_another_thread);
   tcase = guard_case(suite, "ends");
-  tcase_add_loop_test(tcase, test_freed_while_the_link_ends, 0, 2);
+  tcase_add_loop_test(tcase, test_freed_while_the_link_ends, 0, 2 * WAYS);
+  tcase_add_test(tcase, test_freed_while_the_loop_ends);
   tcase_add_test(tcase, test_freed_while_waiting);
   tcase_add_loop_test(tcase, test_freed_twice, 0, 2);
   tcase_add_loop_test(tcase, test_close_without_telling, 0, 2);
   tcase = guard_case(suite, "room");
+  tcase_add_test(tcase, test_request_without_room);
+  tcase_add_loop_test(tcase, test_start_without_room, 0, 2);
+  tcase_add_test(tcase, test_room_before_hello);
+  tcase_add_loop_test(tcase, test_small_kept_messages, 0, 2);
   tcase_add_test(tcase, test_goaway_without_room);
   tcase_add_test(tcase, test_large_kept_request);
   tcase_add_test(tcase, test_inbox);

@@ -217,6 +217,65 @@ START_TEST(test_backoff_ends) {
 }
 END_TEST
 
+/* Connections that open, but on which nothing is answered, are failures: a
+ * server that closes them at once is not called on without end. */
+START_TEST(test_of_no_use) {
+  unsigned most = 0;
+  unsigned seen = 0;
+  open_with(_i);
+  for (int i = 0; i < 10000; i++) {
+    trial = (struct trial){.callers = NULL};
+    callers_start(&callers, &trial, _i ? callers_get(&callers) : put, "text");
+    if (callers_end(&callers)->connection != NULL)
+      lose();
+    callers_check_ended(&trial, PSOCK_STATUS_UNAVAILABLE);
+    callers_unref(&trial);
+    if (callers.connects_seen > seen)
+      seen = callers.connects_seen;
+    else
+      most++;
+    callers_pass(&callers, MILLISECOND);
+  }
+  ck_assert_uint_gt(most, 9900);
+  ck_assert_uint_ge(seen, 8);
+  ck_assert_uint_le(seen, 40);
+  finish();
+}
+END_TEST
+
+/* A connection that takes three seconds to open; the wait for the server's
+ * first frame begins then. */
+START_TEST(test_slow_to_open) {
+  prepare(0);
+  callers.silent = true;
+  callers.open_error = PSOCK_EAGAIN;
+  ck_assert_int_eq(callers_try(&callers), 0);
+  ck_assert_int_eq(callers_try_start(&callers, &trial,
+                       &trial__trial__upload__method, NULL, NULL),
+      0);
+  for (int i = 0; i < 30; i++) {
+    psock_test_loop_advance(callers.loop, 100 * MILLISECOND);
+    for (int j = 0; j < 3; j++)
+      psock_test_loop_turn(callers.loop);
+  }
+  ck_assert_uint_eq(trial.ended, 0);
+  struct callers_end *end = callers_end(&callers);
+  psock_memory_fail(end->memory, PSOCK_MEMORY_OPEN, 0, 0);
+  callers_settle(&callers);
+  callers_pass(&callers, 999 * MILLISECOND);
+  ck_assert_uint_eq(trial.ended, 0);
+  if (_i == 0) {
+    callers_pass(&callers, MILLISECOND);
+    callers_check_ended(&trial, PSOCK_STATUS_UNIMPLEMENTED);
+  } else {
+    callers_hello(end, 0, 0);
+    callers_settle(&callers);
+    answer(&trial);
+  }
+  finish();
+}
+END_TEST
+
 /* ---- Sending again ---- */
 
 /* What ends the call: 0 the connection, 1 UNAVAILABLE, 2 not begun. */
@@ -400,8 +459,10 @@ START_TEST(test_input_ends) {
   psock_connection_close(callers_end(&callers)->connection);
   callers_settle(&callers);
   callers_check_ended(&trial, PSOCK_STATUS_UNAVAILABLE);
+  ck_assert_str_eq(trial.reason, "the connection has ended");
   ck_assert_int_eq(callers.ends[0].reason, 0);
   callers_unref(&trial);
+  callers_pass(&callers, 50 * MILLISECOND);
   trial = (struct trial){.callers = NULL};
   callers_start(&callers, &trial, callers_get(&callers), "text");
   answer(&trial);
@@ -421,6 +482,8 @@ int main(void) {
   tcase_add_test(tcase, test_deadline_while_waiting);
   tcase_add_test(tcase, test_backoff);
   tcase_add_test(tcase, test_backoff_ends);
+  tcase_add_loop_test(tcase, test_of_no_use, 0, 2);
+  tcase_add_loop_test(tcase, test_slow_to_open, 0, 2);
   tcase = guard_case(suite, "again");
   tcase_add_loop_test(tcase, test_sent_again, 0, 3);
   tcase_add_loop_test(tcase, test_sent_again_too_often, 0, 3);

@@ -10,6 +10,8 @@
  * to wait.
  */
 
+#define STATES (PSOCK_CALL_ENDED + 1)
+
 #define TIMEOUT (5 * SECOND)
 
 enum event {
@@ -38,7 +40,7 @@ static const char *const event_names[EVENTS] = {"nothing", "goes open", "hello",
 #define NOT NO_STATUS
 
 struct expected {
-  enum psock_call_state state;
+  enum psock_caller_call_state state;
   uint32_t code;
 };
 
@@ -47,7 +49,7 @@ struct expected {
 #define ENDS(code)                                                             \
   { PSOCK_CALL_ENDED, PSOCK_STATUS_##code }
 
-static const struct expected table[PSOCK_CALL_STATES][EVENTS] =
+static const struct expected table[STATES][EVENTS] =
     {
         [PSOCK_CALL_STARTING] =
             {
@@ -196,7 +198,7 @@ static void reach_closed(void) {
 }
 
 /* Brings a call into `state`. */
-static void reach(enum psock_call_state state, bool own) {
+static void reach(enum psock_caller_call_state state, bool own) {
   callers_init(&callers, own);
   trial = (struct trial){.callers = NULL};
   other = NULL;
@@ -286,21 +288,22 @@ static void cause(enum event event) {
 
 /* What can't be: own messages don't say it, or there is no other end. */
 static bool is_left_out(
-    enum psock_call_state state, enum event event, bool own) {
+    enum psock_caller_call_state state, enum event event, bool own) {
   if (own && (event == HELLO || event == WINDOW || event == GOAWAY ||
                  state == PSOCK_CALL_PENDING || state == PSOCK_CALL_WAITING))
     return true;
   return state == PSOCK_CALL_WAITING && event >= HELLO && event <= GOAWAY;
 }
 
-static void check(enum psock_call_state state, enum event event, bool own) {
+static void check(
+    enum psock_caller_call_state state, enum event event, bool own) {
   const struct expected *expected = &table[state][event];
   if (is_left_out(state, event, own))
     return;
   reach(state, own);
   cause(event);
   turn();
-  enum psock_call_state now = inner()->state;
+  enum psock_caller_call_state now = inner()->state;
   ck_assert_msg(now == expected->state, "state %d, %s: the state is %d, not %d",
       (int)state, event_names[event], (int)now, (int)expected->state);
   if (expected->code != NOT) {
@@ -319,9 +322,9 @@ static void check(enum psock_call_state state, enum event event, bool own) {
 }
 
 START_TEST(test_event) {
-  for (int state = 0; state < PSOCK_CALL_STATES; state++) {
-    check((enum psock_call_state)state, (enum event)_i, false);
-    check((enum psock_call_state)state, (enum event)_i, true);
+  for (int state = 0; state < STATES; state++) {
+    check((enum psock_caller_call_state)state, (enum event)_i, false);
+    check((enum psock_caller_call_state)state, (enum event)_i, true);
   }
 }
 END_TEST

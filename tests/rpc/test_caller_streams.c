@@ -83,6 +83,21 @@ START_TEST(test_grants) {
 }
 END_TEST
 
+/* What is granted before it could leave is granted at once. */
+START_TEST(test_merged_grants) {
+  open_with(0);
+  start(&trial__trial__download__method);
+  struct callers_end *end = callers_end(&callers);
+  for (int i = 0; i < 10; i++)
+    callers_reply_data(end, trial.id, 600);
+  callers_settle(&callers);
+  ck_assert_uint_eq(trial.messages, 10);
+  ck_assert_uint_eq(callers_count(end, PSOCK_CODE_WINDOW), 1);
+  ck_assert_uint_ge(callers_last(end, PSOCK_CODE_WINDOW)->window, 6000);
+  finish();
+}
+END_TEST
+
 /* A message may be sent while the window is above 0, and no longer. */
 START_TEST(test_overrun) {
   open_with(0);
@@ -114,6 +129,25 @@ START_TEST(test_no_windows) {
   callers_settle(&callers);
   ck_assert_uint_eq(trial.messages, 10);
   ck_assert_uint_eq(callers_count(end, PSOCK_CODE_WINDOW), 0);
+  finish();
+}
+END_TEST
+
+/* Once it is answered, its request is not kept for sending it again. */
+START_TEST(test_idempotent_stream) {
+  static struct psock_method method;
+  method = trial__trial__download__method;
+  method.flags |= PSOCK_METHOD_IDEMPOTENT;
+  open_with(0);
+  start(&method);
+  ck_assert_uint_gt(callers_stats(&callers).kept, 0);
+  callers_reply(callers_end(&callers), trial.id, "item", 1);
+  callers_settle(&callers);
+  ck_assert_uint_eq(callers_stats(&callers).kept, 0);
+  callers_fail(
+      callers_end(&callers), trial.id, PSOCK_STATUS_UNAVAILABLE, false);
+  callers_settle(&callers);
+  callers_check_ended(&trial, PSOCK_STATUS_UNAVAILABLE);
   finish();
 }
 END_TEST
@@ -209,6 +243,28 @@ START_TEST(test_pause_and_the_connection_ends) {
   psock_call_resume(trial.call);
   callers_settle(&callers);
   ck_assert_uint_eq(trial.messages, 1);
+  callers_check_ended(&trial, PSOCK_STATUS_UNAVAILABLE);
+  finish();
+}
+END_TEST
+
+/* Giving up what has failed already drops what was kept, and no more. */
+START_TEST(test_pause_and_give_up) {
+  open_with(_i % 2);
+  start(callers_download(&callers));
+  psock_call_pause(trial.call);
+  callers_reply(callers_end(&callers), trial.id, "item", 1);
+  callers_settle(&callers);
+  psock_connection_free(callers_end(&callers)->connection);
+  callers_settle(&callers);
+  ck_assert_uint_eq(trial.ended, 0);
+  if (_i < 2) {
+    psock_call_cancel(trial.call);
+    callers_settle(&callers);
+  } else {
+    callers_free_caller(&callers);
+  }
+  ck_assert_uint_eq(trial.messages, 0);
   callers_check_ended(&trial, PSOCK_STATUS_UNAVAILABLE);
   finish();
 }
@@ -582,14 +638,17 @@ int main(void) {
   Suite *suite = suite_create("caller_streams");
   TCase *tcase = guard_case(suite, "responses");
   tcase_add_test(tcase, test_grants);
+  tcase_add_test(tcase, test_merged_grants);
   tcase_add_test(tcase, test_overrun);
   tcase_add_loop_test(tcase, test_no_windows, 0, 2);
+  tcase_add_test(tcase, test_idempotent_stream);
   tcase_add_test(tcase, test_large_response);
   tcase_add_test(tcase, test_neighbours);
   tcase = guard_case(suite, "pausing");
   tcase_add_loop_test(tcase, test_pause, 0, 2);
   tcase_add_loop_test(tcase, test_pause_while_resuming, 0, 2);
   tcase_add_loop_test(tcase, test_pause_and_the_connection_ends, 0, 2);
+  tcase_add_loop_test(tcase, test_pause_and_give_up, 0, 4);
   tcase_add_loop_test(tcase, test_pause_and_nothing_comes, 0, 2);
   tcase_add_loop_test(tcase, test_pause_and_a_deadline, 0, 2);
   tcase_add_loop_test(tcase, test_too_much_kept, 0, 2);

@@ -264,17 +264,17 @@ START_TEST(a_slow_watcher_is_told_the_latest) {
   psock_caller *slow = connect_one(1);
   watch_by(slow, &asked, "a.B");
   psock_call_pause(asked.call);
-  for (int i = 0; i < 101; i++)
+  for (int i = 0; i < 100; i++)
     set("a.B", i % 2 == 0 ? PSOCK_SERVING : PSOCK_NOT_SERVING);
   ck_assert_uint_eq(asked.count, 1);
   psock_call_resume(asked.call);
   settle();
   ck_assert_uint_ge(asked.count, 2);
   ck_assert_uint_le(asked.count, 4);
-  ck_assert_int_eq(asked.serving[asked.count - 1], PSOCK_SERVING);
-  /* And it goes on. */
-  set("a.B", PSOCK_NOT_SERVING);
   ck_assert_int_eq(asked.serving[asked.count - 1], PSOCK_NOT_SERVING);
+  /* And it goes on. */
+  set("a.B", PSOCK_SERVING);
+  ck_assert_int_eq(asked.serving[asked.count - 1], PSOCK_SERVING);
   let_go(&asked);
   psock_caller_free(slow);
 }

@@ -12,12 +12,13 @@
  * nothing is left behind.
  *
  * MODEL_SEED is the seed of the first world, MODEL_STEPS how many steps there
- * are in all worlds together, MODEL_TRACE has each of them told. A failure says
- * the seed of its world.
+ * are in all worlds together; with MODEL_TRACE each of them is told, with
+ * MODEL_COUNTS how often what has happened. A failure says the seed of its
+ * world.
  */
 
 #define FIRST_SEED 1
-#define MOST_STEPS 120000
+#define MOST_STEPS 1200000
 
 /* Steps in one world, before it ends. */
 #define STEPS_OF_WORLD 240

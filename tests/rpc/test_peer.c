@@ -392,7 +392,7 @@ START_TEST(what_is_kept_is_bounded) {
   ck_assert(!psock_peer_keep(rig.peer, 1));
   ck_assert(psock_peer_keep(rig.peer, 0));
   psock_peer_release(rig.peer, 1000);
-  ck_assert_uint_eq(rig.peer->kept, 0);
+  ck_assert_uint_eq(atomic_load(rig.peer->kept), 0);
   ck_assert(psock_peer_keep(rig.peer, 1000));
 }
 END_TEST

@@ -155,6 +155,26 @@ START_TEST(bad_options) {
   calls.options.stream_window = ((size_t)1 << 62) + 1;
   ck_assert_int_eq(
       psock_server_new(calls.loop, &calls.options, &server), PSOCK_EINVAL);
+  calls.options.stream_window = 0;
+  calls.options.max_calls = (1u << 20) + 1;
+  ck_assert_int_eq(
+      psock_server_new(calls.loop, &calls.options, &server), PSOCK_EINVAL);
+  calls.options.max_calls = 0;
+  struct psock_interceptor interceptor = {.size = 0};
+  const struct psock_interceptor *list[] = {&interceptor};
+  calls.options.interceptor_count = 1;
+  ck_assert_int_eq(
+      psock_server_new(calls.loop, &calls.options, &server), PSOCK_EINVAL);
+  calls.options.interceptors = list;
+  ck_assert_int_eq(
+      psock_server_new(calls.loop, &calls.options, &server), PSOCK_EINVAL);
+  interceptor.size = sizeof interceptor;
+  calls.options.interceptor_count = 0;
+  ck_assert_int_eq(
+      psock_server_new(calls.loop, &calls.options, &server), PSOCK_EINVAL);
+  calls.options.interceptor_count = 1;
+  ck_assert_int_eq(psock_server_new(calls.loop, &calls.options, &server), 0);
+  psock_server_free(server);
   ck_assert_int_eq(psock_server_new(calls.loop, NULL, &server), 0);
   psock_server_free(server);
   psock_server_free(NULL);
@@ -352,6 +372,81 @@ START_TEST(cancelled) {
 }
 END_TEST
 
+/* ---- What a handler may get wrong ---- */
+
+static void send_nothing(
+    struct calls *calls, psock_call *call, const char *text, uint32_t number) {
+  (void)text;
+  (void)number;
+  Trial__Ask other;
+  trial__ask__init(&other);
+  bool own = calls->own;
+  ck_assert_int_eq(psock_call_reply(call, NULL), PSOCK_EINVAL);
+  ck_assert_int_eq(psock_call_send(call, NULL), PSOCK_EINVAL);
+  ck_assert_int_eq(psock_call_end(call, NULL), own ? 0 : PSOCK_EINVAL);
+  ck_assert_int_eq(psock_call_fail(call, 0, NULL), PSOCK_EINVAL);
+  /* One that is no Text. */
+  ck_assert_int_eq(
+      psock_call_reply(call, &other), own ? PSOCK_ECANCELED : PSOCK_EINVAL);
+}
+
+START_TEST(nothing_to_send) {
+  struct calls calls;
+  calls_init(&calls, _i == 1);
+  calls.handle = send_nothing;
+  calls_open(&calls);
+  calls_start(&calls.peer, 1, calls_get(&calls), "", 0);
+  calls_settle(&calls);
+  if (calls.own)
+    ck_assert_uint_eq(calls_last(&calls.peer, 1)->code, PSOCK_CODE_END);
+  else
+    calls_check_failed(&calls.peer, 1, PSOCK_STATUS_INTERNAL);
+  calls_fini(&calls);
+}
+END_TEST
+
+static void never(
+    void *data, psock_call *call, const struct psock_status *status) {
+  (void)data;
+  (void)call;
+  (void)status;
+  ck_abort_msg("these are nobody's events");
+}
+
+/* 0: events without a size; 1: set twice; 2: set behind the end. */
+static int how;
+
+static void set_events(
+    struct calls *calls, psock_call *call, const char *text, uint32_t number) {
+  static const struct psock_call_events none = {.ended = never};
+  static const struct psock_call_events other = {
+      .size = sizeof other, .ended = never};
+  if (how == 0) {
+    psock_call_set_events(call, &none, calls);
+    return;
+  }
+  if (how == 2)
+    calls_reply(calls, call, text, number);
+  calls_watch(calls, call);
+  psock_call_set_events(call, &other, calls);
+  psock_call_set_events(call, NULL, calls);
+}
+
+START_TEST(events) {
+  struct calls calls;
+  calls_init(&calls, _i % 2 == 1);
+  how = _i / 2;
+  calls.handle = set_events;
+  calls_open(&calls);
+  calls_start(&calls.peer, 1, calls_get(&calls), "", 0);
+  calls_settle(&calls);
+  if (how == 0)
+    calls_check_failed(&calls.peer, 1, PSOCK_STATUS_INTERNAL);
+  ck_assert_uint_eq(calls.ended.count, how == 2);
+  calls_fini(&calls);
+}
+END_TEST
+
 static Suite *suite(void) {
   Suite *suite = suite_create("server");
   TCase *tcase = guard_case(suite, "made");
@@ -367,6 +462,9 @@ static Suite *suite(void) {
   tcase_add_loop_test(tcase, later, 0, 2);
   tcase_add_loop_test(tcase, unanswered, 0, 2);
   tcase_add_loop_test(tcase, cancelled, 0, 2);
+  tcase = guard_case(suite, "wrong");
+  tcase_add_loop_test(tcase, nothing_to_send, 0, 2);
+  tcase_add_loop_test(tcase, events, 0, 6);
   return suite;
 }
 

@@ -318,6 +318,7 @@ static void act(struct calls *calls, psock_call *call, enum place here) {
     psock_server *server = calls->server;
     calls->server = NULL;
     psock_server_free(server);
+    ck_assert_uint_eq(calls->ended.count, calls->watched);
   } else if (what == FREE_CONNECTION) {
     psock_connection_free(connection);
   } else if (what == CLOSE_CONNECTION) {
@@ -350,8 +351,9 @@ static int on_begin(
 
 static void on_end(
     void *data, psock_call *call, const struct psock_status *status) {
-  (void)status;
-  act(data, call, INTERCEPTOR_ENDED);
+  /* Of a call with events, whose `ended` is still to come. */
+  if (status->code == PSOCK_STATUS_ABORTED)
+    act(data, call, INTERCEPTOR_ENDED);
 }
 
 static uint8_t item[1000];
@@ -396,6 +398,10 @@ START_TEST(freed_inside) {
   place = (enum place)(_i % PLACES);
   what = (enum what)(_i / PLACES % WHATS);
   other_count = done = 0;
+  /* Interceptors must not end what they are called by. */
+  if ((place == BEGIN || place == INTERCEPTOR_ENDED) &&
+      (what == FREE_SERVER || what == FREE_CONNECTION))
+    return;
   calls_init(&calls, false);
   struct psock_interceptor interceptor = {.size = sizeof interceptor,
       .begin = on_begin,

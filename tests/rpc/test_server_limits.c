@@ -283,6 +283,47 @@ START_TEST(intercepted) {
 }
 END_TEST
 
+static psock_call *taken;
+
+static void take_reference(
+    void *data, psock_call *call, const struct psock_status *status) {
+  (void)data;
+  (void)status;
+  taken = psock_call_ref(call);
+}
+
+static void reply_and_share(
+    struct calls *calls, psock_call *call, const char *text, uint32_t number) {
+  ck_assert_int_eq(psock_call_share(call), 0);
+  calls_reply(calls, call, text, number);
+}
+
+/* An interceptor may keep the call beyond its end, whoever else has done with
+ * it. */
+START_TEST(taken_by_an_interceptor) {
+  struct calls calls;
+  struct psock_interceptor interceptor = {
+      .size = sizeof interceptor, .ended = take_reference};
+  const struct psock_interceptor *list[] = {&interceptor};
+  calls_init(&calls, _i % 2 == 1);
+  calls.options.interceptors = list;
+  calls.options.interceptor_count = 1;
+  if (_i >= 2)
+    calls.handle = reply_and_share;
+  calls_open(&calls);
+  for (uint64_t id = 1; id <= 3; id++) {
+    calls_start(&calls.peer, id, calls_get(&calls), "", 0);
+    calls_settle(&calls);
+    ck_assert_uint_eq(psock_call_get_status(taken)->code, PSOCK_STATUS_OK);
+    ck_assert_int_eq(calls_reply(&calls, taken, "", 0), PSOCK_ECANCELED);
+    psock_call_unref(taken);
+    calls_settle(&calls);
+    ck_assert_uint_eq(calls_count(&calls.peer, id), 1);
+  }
+  calls_fini(&calls);
+}
+END_TEST
+
 /* ---- Metadata ---- */
 
 static void answer_with_metadata(
@@ -372,7 +413,7 @@ START_TEST(held) {
   struct calls calls;
   calls_init(&calls, _i == 1);
   calls.handle = hold;
-  calls.options.max_kept = 3500;
+  calls.options.max_kept = 3000;
   calls_open(&calls);
   start_with_token(&calls, 1);
   calls_start(&calls.peer, 2, calls_get(&calls), "the second", 0);
@@ -538,6 +579,7 @@ static Suite *suite(void) {
   tcase_add_loop_test(tcase, allowed_for_longer, 0, 2);
   tcase_add_loop_test(tcase, not_authorized, 0, 6);
   tcase_add_loop_test(tcase, intercepted, 0, 2);
+  tcase_add_loop_test(tcase, taken_by_an_interceptor, 0, 4);
   tcase = guard_case(suite, "metadata");
   tcase_add_test(tcase, metadata);
   tcase_add_loop_test(tcase, metadata_of_a_stream, 0, 2);

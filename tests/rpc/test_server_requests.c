@@ -242,6 +242,26 @@ START_TEST(windows) {
 }
 END_TEST
 
+/* A call that has ended grants nothing any more. */
+START_TEST(no_window_behind_the_end) {
+  struct calls calls;
+  prepare(&calls);
+  calls.options.stream_window = 300;
+  calls.on_requests_ended = answer;
+  calls_open(&calls);
+  for (uint64_t id = 1; id <= 3; id++) {
+    calls_start(&calls.peer, id, UPLOAD, "", 0);
+    for (int i = 0; i < 6; i++)
+      calls_request(&calls.peer, id, "abcdefghijklmnopqrstuvwx");
+    calls_code(&calls.peer, id, PSOCK_CODE_END);
+  }
+  calls_settle(&calls);
+  for (uint64_t id = 1; id <= 3; id++)
+    ck_assert_uint_eq(calls_count(&calls.peer, id), 1);
+  calls_fini(&calls);
+}
+END_TEST
+
 /* What is kept is not granted; a caller that goes on is at fault. */
 START_TEST(beyond_the_window) {
   struct calls calls;
@@ -277,7 +297,7 @@ START_TEST(too_much_is_kept) {
     calls_request(&calls.peer, 1, "abcdefghijklmnopqrstuvwx");
   calls_settle(&calls);
   ck_assert_uint_eq(calls.ended.count, 0);
-  for (int i = 0; i < 6; i++)
+  for (int i = 0; i < 20; i++)
     calls_request(&calls.peer, 1, "abcdefghijklmnopqrstuvwx");
   calls_settle(&calls);
   ck_assert_uint_eq(calls.ended.code, PSOCK_STATUS_RESOURCE_EXHAUSTED);
@@ -515,6 +535,7 @@ static Suite *suite(void) {
   tcase_add_loop_test(tcase, the_input_ends_in_the_middle, 0, 2);
   tcase = guard_case(suite, "bounds");
   tcase_add_test(tcase, windows);
+  tcase_add_test(tcase, no_window_behind_the_end);
   tcase_add_test(tcase, beyond_the_window);
   tcase_add_test(tcase, too_much_is_kept);
   tcase_add_test(tcase, without_a_hello);

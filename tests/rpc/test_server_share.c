@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include "base/loop.h"
 #include "lib/calls.h"
 
 #include <pthread.h>
@@ -330,6 +331,43 @@ START_TEST(room) {
 }
 END_TEST
 
+/* Room that comes when the call has ended, but the loop doesn't know yet, is
+ * nobody's. The window of call 1 opens while that of call 2 is closed. */
+static void end_at_room(struct calls *calls, psock_call *call) {
+  psock_call *other = call == shared.call[0] ? shared.call[1] : shared.call[0];
+  calls->inside++;
+  psock_call_end(other, NULL);
+  calls->inside--;
+}
+
+START_TEST(room_after_the_end) {
+  struct calls calls;
+  prepare(&calls, _i == 1);
+  calls.on_room = end_at_room;
+  calls.capacity = 100;
+  calls_open_silent(&calls);
+  if (!calls.own)
+    calls_hello(&calls.peer, 100, 0);
+  calls.peer.forgetful = true;
+  psock_connection_pause(calls.peer.connection);
+  start_calls(&calls, 2);
+  for (int i = 0; i < 2; i++)
+    while (send_item(shared.call[i], 0, 10) == 0)
+      continue;
+  calls_settle(&calls);
+  if (!calls.own)
+    for (uint64_t id = 1; id <= 2; id++)
+      calls_window(&calls.peer, id, 1000);
+  psock_connection_resume(calls.peer.connection);
+  calls_settle(&calls);
+  ck_assert_uint_eq(calls.rooms, 1);
+  ck_assert_uint_eq(calls.ended.count, 1);
+  for (int i = 0; i < 2; i++)
+    psock_call_unref(shared.call[i]);
+  calls_fini(&calls);
+}
+END_TEST
+
 /* What has no room is kept, and sent by the loop. 0: a reply, 1: an end, 2: a
  * failure with a text; 3: a reply that is too much. */
 static int how;
@@ -382,6 +420,8 @@ START_TEST(no_room) {
       how % 3 == 0 ? calls_get(&calls) : calls_download(&calls), "", 1);
   calls_settle(&calls);
   fill(psock_call_get_connection(shared.call[0]), own);
+  calls_settle(&calls);
+  fill(psock_call_get_connection(shared.call[0]), own);
   start_threads(0);
   while (atomic_load(&shared.ended) == 0)
     sched_yield();
@@ -402,6 +442,88 @@ START_TEST(no_room) {
     ck_assert_uint_eq(last->number, 9);
   if (how == 2 && !own)
     ck_assert_str_eq(last->reason, "why");
+  calls_fini(&calls);
+}
+END_TEST
+
+/* The connection ends between the moment in which a response had no room and
+ * the one in which it is left to the loop: here, where memory is asked for. */
+static void *(*usual_alloc)(void *data, size_t size);
+
+static void *alloc_and_end(void *alloc_data, size_t size) {
+  psock_call *call = shared.call[0];
+  psock_connection *connection =
+      call == NULL ? NULL : psock_call_get_connection(call);
+  /* The response is that long, and nothing else is. */
+  if (connection != NULL && shared.results[0] == 1 && size == 37) {
+    shared.results[0] = 2;
+    psock_connection_free(connection);
+  }
+  return usual_alloc(alloc_data, size);
+}
+
+START_TEST(no_room_and_no_connection) {
+  struct calls calls;
+  prepare(&calls, _i == 1);
+  calls.capacity = 1000;
+  calls.connection.max_queued = 16000;
+  calls_open(&calls);
+  psock_connection_pause(calls.peer.connection);
+  calls_start(&calls.peer, 1, calls_get(&calls), "", 1);
+  calls_settle(&calls);
+  fill(psock_call_get_connection(shared.call[0]), calls.own);
+  usual_alloc = calls.loop->heap->allocator.alloc;
+  calls.loop->heap->allocator.alloc = alloc_and_end;
+  shared.results[0] = 1;
+  ck_assert_int_eq(reply(shared.call[0], 9), PSOCK_ECANCELED);
+  ck_assert_int_eq(shared.results[0], 2);
+  calls.loop->heap->allocator.alloc = usual_alloc;
+  ck_assert_uint_eq(calls.ended.count, 1);
+  ck_assert_uint_eq(calls.ended.code, PSOCK_STATUS_UNAVAILABLE);
+  psock_call_unref(shared.call[0]);
+  calls_fini(&calls);
+}
+END_TEST
+
+/* What is kept for the calls of a connection has one bound, whoever uses them.
+ */
+static void share_odd(
+    struct calls *calls, psock_call *call, const char *text, uint32_t number) {
+  if (number % 2 == 1) {
+    share(calls, call, text, number);
+    return;
+  }
+  shared.call[shared.count++] = psock_call_ref(call);
+}
+
+START_TEST(one_bound) {
+  struct calls calls;
+  prepare(&calls, _i == 1);
+  calls.handle = share_odd;
+  calls.capacity = 1000;
+  calls.connection.max_queued = 16000;
+  calls.options.max_kept = 200;
+  calls_open(&calls);
+  psock_connection_pause(calls.peer.connection);
+  for (uint32_t i = 1; i <= 10; i++)
+    calls_start(&calls.peer, i, calls_get(&calls), "", i);
+  calls_settle(&calls);
+  for (int i = 0; i < 2; i++) {
+    fill(psock_call_get_connection(shared.call[0]), calls.own);
+    calls_settle(&calls);
+  }
+  int kept = 0;
+  for (int i = 0; i < 10; i++)
+    kept += reply(shared.call[i], 9) == 0;
+  /* A response has 37 bytes, of an own message some more. */
+  ck_assert_int_eq(kept, 5);
+  psock_connection_resume(calls.peer.connection);
+  calls_settle(&calls);
+  ck_assert_uint_eq(calls_stats(&calls).kept, 0);
+  for (int i = 0; i < 10; i++) {
+    ck_assert_uint_eq(calls_count(&calls.peer, (uint64_t)i + 1), 1);
+    psock_call_unref(shared.call[i]);
+  }
   calls_fini(&calls);
 }
 END_TEST
@@ -479,7 +601,10 @@ static Suite *suite(void) {
   tcase_add_loop_test(tcase, the_first_wins, 0, 4);
   tcase_add_loop_test(tcase, outlived, 0, 8);
   tcase_add_loop_test(tcase, room, 0, 2);
+  tcase_add_loop_test(tcase, room_after_the_end, 0, 2);
   tcase_add_loop_test(tcase, no_room, 0, 8);
+  tcase_add_loop_test(tcase, no_room_and_no_connection, 0, 2);
+  tcase_add_loop_test(tcase, one_bound, 0, 2);
   tcase_add_test(tcase, both_directions);
   tcase_add_loop_test(tcase, too_late, 0, 2);
   return suite;

@@ -39,8 +39,10 @@ static void produce(struct calls *calls, struct source *source) {
     DEMAND(error == 0, "a send says %d", error);
     source->sent++;
   }
-  if (source->ends)
-    ck_assert_int_eq(psock_call_end(source->call, NULL), 0);
+  if (!source->ends)
+    return;
+  ck_assert_int_eq(psock_call_end(source->call, NULL), 0);
+  source->call = NULL; /* What is there next is another call. */
 }
 
 static void on_room(struct calls *calls, psock_call *call) {
@@ -96,6 +98,7 @@ START_TEST(the_window_is_kept) {
   calls_settle(&calls);
   ck_assert_uint_eq(calls.rooms, 0);
   ck_assert_uint_eq(bytes_of(&calls.peer, 1), bytes);
+  ck_assert_int_eq(calls_send(&calls, sources[0].call, "", 0), PSOCK_EFULL);
   calls_window(&calls.peer, 1, 1);
   calls_settle(&calls);
   ck_assert_uint_eq(calls.rooms, 1);
@@ -219,11 +222,13 @@ END_TEST
 START_TEST(items_as_large_as_the_queue) {
   struct calls calls;
   prepare(&calls, _i == 1);
-  calls.capacity = KIB;
+  /* 3 of 7 KiB leave; the rest is less than half a queue, but two are more
+   * than a whole one. */
+  calls.capacity = 3 * KIB;
   calls.connection.max_queued = 10 * KIB;
   for (int i = 0; i < 3; i++)
     sources[i] = (struct source){.most = 20, .item = 7 * KIB, .ends = true};
-  sources[1].item = 100;
+  sources[1].item = 10;
   calls_open_silent(&calls);
   psock_connection_pause(calls.peer.connection);
   for (uint32_t i = 0; i < 3; i++)
@@ -278,8 +283,8 @@ END_TEST
 
 /* ---- What is never refused ---- */
 
-/* Fills the queue of a peer that reads nothing, but for a few bytes. */
-static void fill(struct calls *calls) {
+/* Fills the queue, but for a few bytes. */
+static void fill_queue(struct calls *calls) {
   psock_connection *connection = psock_call_get_connection(calls->data);
   psock_sender *sender = psock_connection_get_sender(connection);
   Trial__Text text;
@@ -297,6 +302,13 @@ static void fill(struct calls *calls) {
           sender, calls->own ? (const void *)&answer : (const void *)&frame);
     ck_assert_int_eq(error, PSOCK_EFULL);
   }
+}
+
+/* The same with what lies behind it, so that nothing moves any more. */
+static void fill(struct calls *calls) {
+  fill_queue(calls);
+  calls_settle(calls);
+  fill_queue(calls);
 }
 
 static void refer(
@@ -341,6 +353,26 @@ START_TEST(a_reply_is_kept) {
   ck_assert_str_eq(calls_last(&calls.peer, 1)->text, "kept");
   ck_assert_uint_eq(calls_last(&calls.peer, 1)->number, 7);
   ck_assert_uint_eq(calls_stats(&calls).kept, 0);
+  calls_fini(&calls);
+}
+END_TEST
+
+/* The struct of a call whose response was kept is used again, for one that has
+ * nothing but a cancel to send. */
+START_TEST(a_cancel_behind_a_kept_reply) {
+  struct calls calls;
+  prepare_full(&calls, _i == 1, 0);
+  ck_assert_int_eq(calls_reply(&calls, calls.data, "kept", 7), 0);
+  let_flow(&calls);
+  calls_start(&calls.peer, 2, calls_get(&calls), "", 0);
+  calls_settle(&calls);
+  psock_connection_pause(calls.peer.connection);
+  fill(&calls);
+  psock_call_cancel(calls.data);
+  let_flow(&calls);
+  ck_assert_uint_eq(calls_last(&calls.peer, 1)->number, 7);
+  ck_assert_uint_eq(calls_count(&calls.peer, 2), 1);
+  calls_check_failed(&calls.peer, 2, NO_STATUS);
   calls_fini(&calls);
 }
 END_TEST
@@ -412,6 +444,10 @@ START_TEST(an_end_waits_for_room) {
   ck_assert_uint_eq(calls.ended.count, 1);
   ck_assert_uint_eq(calls_stats(&calls).in_flight, 0);
   ck_assert_uint_eq(calls_count(&calls.peer, 1), 0);
+  /* Its struct is not used again before. */
+  calls_start(&calls.peer, 2, calls_download(&calls), "", 0);
+  calls_settle(&calls);
+  ck_assert_uint_eq(calls.served, 2);
   let_flow(&calls);
   ck_assert_uint_eq(calls_count(&calls.peer, 1), 1);
   const struct calls_got *last = calls_last(&calls.peer, 1);
@@ -560,6 +596,30 @@ START_TEST(a_text_too_large) {
 }
 END_TEST
 
+/* The same when there is no room for it either. */
+START_TEST(a_text_too_large_waits) {
+  struct calls calls;
+  calls_init(&calls, false);
+  calls.handle = refer;
+  calls.capacity = KIB;
+  calls.connection.max_queued = 16 * KIB;
+  calls_open_silent(&calls);
+  calls_hello(&calls.peer, 0, 1200);
+  psock_connection_pause(calls.peer.connection);
+  calls_start(&calls.peer, 1, calls_get(&calls), "", 0);
+  calls_settle(&calls);
+  fill(&calls);
+  ck_assert_int_eq(psock_call_add_metadata(calls.data, "key", "value", 5), 0);
+  fail_at_length(&calls, calls.data, NULL, 0);
+  let_flow(&calls);
+  calls_check_failed(&calls.peer, 1, PSOCK_STATUS_DATA_LOSS);
+  ck_assert_str_eq(calls_last(&calls.peer, 1)->reason, "");
+  ck_assert_uint_eq(calls.ended.code, PSOCK_STATUS_DATA_LOSS);
+  ck_assert_uint_gt(strlen(calls.ended.text), 50);
+  calls_fini(&calls);
+}
+END_TEST
+
 static Suite *suite(void) {
   Suite *suite = suite_create("server_streams");
   TCase *tcase = guard_case(suite, "windows");
@@ -574,6 +634,7 @@ static Suite *suite(void) {
   tcase_add_loop_test(tcase, a_million_items, 0, 2);
   tcase = guard_case(suite, "never_refused");
   tcase_add_loop_test(tcase, a_reply_is_kept, 0, 2);
+  tcase_add_loop_test(tcase, a_cancel_behind_a_kept_reply, 0, 2);
   tcase_add_loop_test(tcase, an_empty_reply_is_kept, 0, 2);
   tcase_add_loop_test(tcase, a_reply_too_many, 0, 2);
   tcase_add_loop_test(tcase, a_kept_reply_is_lost_with_its_connection, 0, 2);
@@ -584,6 +645,7 @@ static Suite *suite(void) {
   tcase_add_test(tcase, a_reply_too_large);
   tcase_add_test(tcase, an_item_too_large);
   tcase_add_loop_test(tcase, a_text_too_large, 0, 2);
+  tcase_add_test(tcase, a_text_too_large_waits);
   return suite;
 }
 

@@ -157,6 +157,41 @@ START_TEST(a_reference_keeps_it) {
 }
 END_TEST
 
+/* Whoever keeps a small message must not hold the memory of the large ones that
+ * come behind it. */
+START_TEST(what_is_not_kept_goes) {
+  struct memory memory;
+  memory_init(&memory, 0);
+  struct psock_arena *arena = psock_arena_new(&memory.pool);
+  struct psock_arena *kept = arena;
+  char *text = psock_arena_alloc(arena, 6);
+  memcpy(text, "still", 6);
+  ck_assert_uint_eq(psock_arena_used(arena), 16);
+  psock_arena_ref(arena);
+  psock_arena_next(&arena);
+  ck_assert_ptr_eq(arena, kept);
+  size_t held = memory_held(&memory);
+  for (int i = 0; i < 100; i++) {
+    ck_assert_uint_eq(psock_arena_used(arena), 0);
+    void *first = psock_arena_alloc(arena, 100);
+    ck_assert_ptr_eq(first, text + 16);
+    ck_assert_uint_eq(psock_arena_used(arena), 112);
+    memset(first, i, 100);
+    for (int k = 0; k < 50; k++)
+      ck_assert_ptr_nonnull(psock_arena_alloc(arena, 5000));
+    ck_assert_uint_eq(psock_arena_used(arena), 112 + 50 * 5008);
+    psock_arena_next(&arena);
+    ck_assert_ptr_eq(arena, kept);
+    ck_assert_uint_eq(memory_held(&memory), held);
+  }
+  ck_assert_str_eq(text, "still");
+  psock_arena_unref(arena);
+  psock_arena_unref(kept);
+  ck_assert_uint_eq(memory_held(&memory), 0);
+  memory_fini(&memory);
+}
+END_TEST
+
 /* Also where the arena is only rewound, because one block was enough. */
 START_TEST(limit_ends_with_the_message) {
   struct memory memory;
@@ -187,5 +222,6 @@ int main(void) {
   tcase_add_test(tcase, no_memory_is_no_limit);
   tcase_add_test(tcase, rewind_uses_memory_again);
   tcase_add_test(tcase, a_reference_keeps_it);
+  tcase_add_test(tcase, what_is_not_kept_goes);
   return rig_main(suite);
 }

@@ -208,6 +208,25 @@ static void get_and_break(struct psock_letter *letter) {
 }
 
 /* A letter ends the sleep of a loop that has nothing else to wait for. */
+/* Who waits may have waited for what the task did; and nothing else happens. */
+START_TEST(a_single_turn_ends_with_a_task) {
+  struct ev_loop *ev = ev_loop_new(EVFLAG_AUTO);
+  psock_loop *loop;
+  struct job job;
+  ck_assert_int_eq(psock_loop_new(ev, NULL, &loop), 0);
+  job_init(&job, loop);
+  loop->ops->keep(loop, true);
+  for (unsigned i = 1; i <= 3; i++) {
+    psock_loop_defer(loop, &job.task);
+    ck_assert_int_eq(psock_loop_run(loop), 0);
+    ck_assert_uint_eq(job.runs, i);
+  }
+  loop->ops->keep(loop, false);
+  psock_loop_free(loop);
+  ev_loop_destroy(ev);
+}
+END_TEST
+
 START_TEST(a_letter_wakes_the_loop) {
   struct poster poster;
   psock_loop *loop;
@@ -303,6 +322,7 @@ int main(void) {
   tcase = rig_case(suite, "turns");
   tcase_add_test(tcase, a_task_runs_once_and_not_at_once);
   tcase_add_test(tcase, a_task_that_repeats_has_its_turn);
+  tcase_add_test(tcase, a_single_turn_ends_with_a_task);
   tcase_add_test(tcase, a_letter_wakes_the_loop);
   tcase = rig_case(suite, "counters and end");
   tcase_add_test(tcase, counters_count);

@@ -122,7 +122,8 @@ static void print_start(struct printer *printer, const struct method *method) {
           start_parameters(method), method->c_lower));
   print_bracket(printer, "return psock_caller_start(",
       text_format(
-          "%s, &events->events, data, ret_call);", start_arguments(method)));
+          "%s, events == NULL ? NULL : &events->events, data, ret_call);",
+          start_arguments(method)));
   end(printer);
 }
 

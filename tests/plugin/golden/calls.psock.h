@@ -106,7 +106,8 @@ PSOCK_NODISCARD static inline int golden__calls__request__call__start(
     const struct golden__calls__request__call__events *events, void *data,
     psock_call **ret_call) {
   return psock_caller_start(caller, &golden__calls__request__call__method,
-      request, options, &events->events, data, ret_call);
+      request, options, events == NULL ? NULL : &events->events, data,
+      ret_call);
 }
 
 /** Calls Request, and waits for its response: see psock_caller_run. */

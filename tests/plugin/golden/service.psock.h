@@ -99,7 +99,7 @@ PSOCK_NODISCARD static inline int golden__shop__buy_item__start(
     const struct golden__shop__buy_item__events *events, void *data,
     psock_call **ret_call) {
   return psock_caller_start(caller, &golden__shop__buy_item__method, request,
-      options, &events->events, data, ret_call);
+      options, events == NULL ? NULL : &events->events, data, ret_call);
 }
 
 /** Calls BuyItem, and waits for its response: see psock_caller_run. */
@@ -135,7 +135,7 @@ PSOCK_NODISCARD static inline int golden__shop__browse__start(
     const struct golden__shop__browse__events *events, void *data,
     psock_call **ret_call) {
   return psock_caller_start(caller, &golden__shop__browse__method, request,
-      options, &events->events, data, ret_call);
+      options, events == NULL ? NULL : &events->events, data, ret_call);
 }
 
 /** Opens a call of Browse: see psock_caller_open. */
@@ -189,7 +189,7 @@ PSOCK_NODISCARD static inline int golden__shop__fill__start(
     const struct golden__shop__fill__events *events, void *data,
     psock_call **ret_call) {
   return psock_caller_start(caller, &golden__shop__fill__method, NULL, options,
-      &events->events, data, ret_call);
+      events == NULL ? NULL : &events->events, data, ret_call);
 }
 
 /** Opens a call of Fill: see psock_caller_open. */
@@ -249,7 +249,7 @@ PSOCK_NODISCARD PSOCK_DEPRECATED static inline int golden__shop__haggle__start(
     const struct golden__shop__haggle__events *events, void *data,
     psock_call **ret_call) {
   return psock_caller_start(caller, &golden__shop__haggle__method, NULL,
-      options, &events->events, data, ret_call);
+      options, events == NULL ? NULL : &events->events, data, ret_call);
 }
 
 /** Opens a call of Haggle: see psock_caller_open. */
