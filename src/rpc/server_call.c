@@ -66,6 +66,10 @@
 
 static const struct psock_status well = {.size = sizeof well, .text = ""};
 
+static void publish(struct psock_server_call *call) {
+  atomic_store_explicit(&call->call.has_ended, true, memory_order_release);
+}
+
 static inline void keep_status(
     struct psock_server_call *call, const struct psock_status *status) {
   if (status == &well) {
@@ -88,6 +92,21 @@ static inline bool claim(
   return mine;
 }
 
+/* The same for who is not the user: the call has ended at once, because a user
+ * on another thread who is told so may ask for the status. */
+static bool claim_and_end(
+    struct psock_server_call *call, const struct psock_status *status) {
+  psock_server_call_lock(call);
+  bool mine = !call->state.claimed;
+  call->state.claimed = true;
+  if (mine) {
+    keep_status(call, status);
+    publish(call);
+  }
+  psock_server_call_unlock(call);
+  return mine;
+}
+
 /* Who has the claim ends the call with another status, unless the end of the
  * connection has been quicker. */
 static void change_status(
@@ -98,10 +117,6 @@ static void change_status(
     keep_status(call, status);
   }
   psock_server_call_unlock(call);
-}
-
-static void publish(struct psock_server_call *call) {
-  atomic_store_explicit(&call->call.has_ended, true, memory_order_release);
 }
 
 /* What goes along with a frame of a shared call that ends it: the loop comes to
@@ -200,11 +215,8 @@ static int conclude(struct psock_server_call *call, uint32_t code,
 
 bool psock_server_call_stop(struct psock_server_call *call, uint8_t ender,
     const struct psock_status *status, bool plain) {
-  if (!claim(call, status))
+  if (!claim_and_end(call, status))
     return false;
-  /* At once: a user on another thread who is told PSOCK_ECANCELED now may ask
-   * for the status. */
-  publish(call);
   call->state.ender = ender;
   conclude(call, PSOCK_CODE_CANCEL, plain ? NULL : status, false);
   return true;

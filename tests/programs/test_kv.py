@@ -189,8 +189,8 @@ def slow_load(bench):
     program.input.close()
     equal(program.line(), "3 loaded")
     program.wait()
-    watcher.signal(signal.SIGINT)
-    watcher.wait(-signal.SIGINT)
+    watcher.signal(signal.SIGTERM)
+    watcher.wait(-signal.SIGTERM)
 
 
 @test("a store that is full refuses, and deleting makes room")
@@ -286,8 +286,8 @@ def slow_watcher(bench):
         equal(last[f"key{key}"], f"19{text.decode()}")
     assert lines < 20000, lines
     for program in (slow, quick):
-        program.signal(signal.SIGINT)
-        program.wait(-signal.SIGINT)
+        program.signal(signal.SIGTERM)
+        program.wait(-signal.SIGTERM)
 
 
 @test("watch: who misses more deletions than are remembered is told so")
